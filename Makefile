@@ -1,0 +1,43 @@
+# Two commands: `make run` serves, `make test` proves. Both set up all they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test bench lint call services clean
+
+# torch first and pinned: whatever else asks for torch is then content with this build.
+$(VENV)/installed: pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+		{ echo "python3 -m venv failed; on Debian: apt-get install python3-venv"; exit 1; }
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e .
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[test]'
+	@touch $@
+
+run: $(VENV)/installed
+	$(BIN)/voice-server serve
+
+call: $(VENV)/installed
+	$(BIN)/voice-server call $(FILE)
+
+# PostgreSQL, Redis and Chromium for the tests; the tests start and stop their own.
+services:
+	@sh tests/services.sh
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: $(VENV)/installed-test services lint
+	$(BIN)/pytest
+
+bench: $(VENV)/installed-test
+	$(BIN)/voice-server bench
+
+clean:
+	rm -rf $(VENV) build *.egg-info
