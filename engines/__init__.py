@@ -1,0 +1,1 @@
+"""How do we hear, think and speak?"""

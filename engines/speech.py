@@ -1,0 +1,294 @@
+"""The words every engine and every call share.
+
+Nothing here does anything: these are the frames, the commands a call gives an engine, the
+events an engine gives back, and the protocols an engine may keep. Only the standard library
+is imported, so any room may import this module.
+
+One currency in and one out: 16 kHz mono PCM in 32 ms frames goes to every ear, and 20 ms
+Opus packets come from every mouth. Each adapter converts at its own edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+PCM_RATE_HZ = 16_000
+PCM_FRAME_MS = 32  # 512 samples: the window Silero was trained on.
+PCM_FRAME_BYTES = 1_024
+OPUS_RATE_HZ = 48_000
+OPUS_FRAME_MS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class PcmFrame:
+    """32 ms of mono sound: 512 little-endian signed 16-bit samples at 16 kHz, 1,024 bytes."""
+
+    samples: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OpusFrame:
+    """One 20 ms Opus packet, mono, without any container."""
+
+    packet: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A recognised word and where it lies in its stream, in milliseconds."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What was said between two moments of a stream; a partial may still change."""
+
+    text: str
+    final: bool
+    start_ms: int = 0
+    end_ms: int = 0
+    words: tuple[Word, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WordTime:
+    """A word of the text being spoken begins `start_ms` into that text's sound.
+
+    `char_start` and `char_end` (exclusive) are 0-based offsets into the text that was given
+    to `synthesize`. Yielded before the frame that holds the word's first sound.
+    """
+
+    char_start: int
+    char_end: int
+    start_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One exchange: what the user said and how much of the reply was heard."""
+
+    user: str
+    agent: str
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Which engines a call uses and how it should sound. A change holds from the next turn.
+
+    `speed` is a factor, 0.25 to 4.0. `language` is ISO 639-1. An empty `voice` means the
+    language's default voice.
+    """
+
+    speech_to_text: str = "auto"
+    dialogue: str = "tutor"
+    text_to_speech: str = "espeak"
+    voice: str = ""
+    language: str = "en"
+    speed: float = 1.0
+    instructions: str = ""
+
+
+# What a dialogue engine says besides words.
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Speak this reply at `speed` times the caller's own setting."""
+
+    speed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """The next answer is probably one of these phrases; a recogniser may use them."""
+
+    phrases: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """End the call once this reply has been heard."""
+
+
+DialogueOutput = str | Pace | Expect | HangUp
+
+
+# Commands: what a call asks of its engine.
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    settings: EngineSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Hear:
+    turn: int
+    frame: PcmFrame
+
+
+@dataclass(frozen=True, slots=True)
+class EndUtterance:
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Respond:
+    """Answer the last turn of `history`, whose `agent` is still empty."""
+
+    turn: int
+    history: tuple[Turn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Speak exactly this text as the turn's reply; no dialogue engine is asked."""
+
+    turn: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Abandon the turn. The user heard the first `heard_ms` of the reply."""
+
+    turn: int
+    heard_ms: int
+
+
+Command = Configure | Hear | EndUtterance | Respond | Say | Cancel
+
+
+# Events: what an engine answers. Each carries the turn that asked for it.
+
+
+@dataclass(frozen=True, slots=True)
+class Transcribed:
+    """The words of the turn's current utterance so far, or all of them when final.
+
+    Every `EndUtterance` is answered by exactly one final, empty when nothing was said.
+    """
+
+    turn: int
+    transcript: Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyBegun:
+    """The dialogue engine gave its first token."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyText:
+    """The piece of the reply whose sound comes next."""
+
+    turn: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyWord:
+    """Where a word lies in the latest `ReplyText` and when its sound begins within it."""
+
+    turn: int
+    word: WordTime
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyAudio:
+    turn: int
+    frame: OpusFrame
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyDone:
+    """All of the reply has been made. `hangs_up`: end the call once it has been heard."""
+
+    turn: int
+    hangs_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFailed:
+    """The turn's work is lost. `reason` may be shown to the caller."""
+
+    turn: int
+    reason: str
+
+
+Event = (
+    Transcribed | ReplyBegun | ReplyText | ReplyWord | ReplyAudio | ReplyDone | EngineFailed
+)
+
+Emit = Callable[[Event], Awaitable[None]]
+
+
+class EngineError(Exception):
+    """An engine could not do its work; the call decides what that means.
+
+    The message may reach the caller: no keys, no addresses, no stack.
+    """
+
+
+# Protocols. Each is one method; a stream goes in and a stream comes out. Cancellation is
+# closing the generator. `converse` is a coroutine and not a generator, because it owns
+# tasks, and tasks must not be left hanging at a `yield`.
+
+
+class VoiceActivityDetector(Protocol):
+    """The chance, 0 to 1, that a frame is speech. Stateful: one per call, frames in order."""
+
+    async def probability(self, frame: PcmFrame) -> float: ...
+
+
+class SpeechToText(Protocol):
+    """Words of one stream of sound; a file is only a stream that ends.
+
+    Each transcript replaces the partial before it. A stream may yield several finals, one
+    per stretch; their texts join with a space. `expected` names phrases that are likely.
+    Raises `EngineError`.
+    """
+
+    def transcribe(
+        self, audio: AsyncIterator[PcmFrame], *, language: str, expected: Sequence[str] = ()
+    ) -> AsyncGenerator[Transcript, None]: ...
+
+
+class Dialogue(Protocol):
+    """The reply to the last turn of `history`, in pieces as they come. Raises `EngineError`."""
+
+    def respond(
+        self, history: Sequence[Turn], settings: EngineSettings
+    ) -> AsyncGenerator[DialogueOutput, None]: ...
+
+
+class TextToSpeech(Protocol):
+    """The sound of one piece of text, and where its words lie. Raises `EngineError`."""
+
+    def synthesize(
+        self, text: str, *, voice: str, language: str, speed: float = 1.0
+    ) -> AsyncGenerator[OpusFrame | WordTime, None]: ...
+
+
+class SpeechToSpeech(Protocol):
+    """Obeys commands until they end, or until it is cancelled."""
+
+    async def converse(self, commands: AsyncIterator[Command], emit: Emit) -> None: ...
+
+
+class Engines(Protocol):
+    """Finds engines by name. Raises `EngineError` for a name that is not configured."""
+
+    def speech_to_text(self, name: str, language: str) -> SpeechToText: ...
+
+    def dialogue(self, name: str) -> Dialogue: ...
+
+    def text_to_speech(self, name: str) -> TextToSpeech: ...
