@@ -1,0 +1,499 @@
+"""Who has the floor.
+
+A call is one pure state machine. It owns no socket, no task and no clock: whatever happened
+is passed to `receive()` together with the time, and what must now be done comes back as a
+list of actions. The shell performs them in order, then waits for the next event or for
+`deadline_ms()`, whichever is sooner.
+
+    LISTENING ──onset──► HEARING ──endpoint──► TRANSCRIBING ──final──► THINKING
+        ▲                  ▲ ▲                      │                     │
+        │                  │ └──────── speaks on ───┘                first sound
+        │                  └── words came ── CHALLENGED ◄──barge-in──┐    ▼
+        └───────────────────── played out ──────│─────────────────── SPEAKING
+                                                └── a cough ───────────►┘
+
+A turn is one or more utterances and at most one reply. Speaking on before the words are known
+continues the turn; speaking on after a reply was asked for begins the next turn, which
+inherits the words. Speaking over a reply opens a challenger: the reply pauses, and only the
+challenger's words (or its insistence) take the floor; a cough gives it back.
+
+Rule 1: every engine event carries its turn; an event of any other turn is dropped.
+        A late answer can therefore never reach the listener.
+Rule 2: nothing waits. A wait is a phase with a deadline.
+Rule 3: `Closed` is the last action, and it is issued once.
+Rule 4: every `ReplyStarted` is followed by exactly one `ReplyFinished`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from engines.speech import (
+    PCM_FRAME_MS,
+    Configure,
+    EndUtterance,
+    EngineFailed,
+    Event,
+    Hear,
+    PcmFrame,
+    ReplyAudio,
+    ReplyBegun,
+    ReplyDone,
+    ReplyText,
+    ReplyWord,
+    Transcribed,
+    Turn,
+)
+
+from . import events as ev
+from .allowance import Due
+from .endpointing import Edge
+from .floor import NEVER_MS, Floor, Phase
+from .reply import OpenTurn, Piece
+from .rules import Interruption, Rules
+from .words import is_backchannel, sounds_unfinished
+
+# A "yes" said this close to the end of a reply answers it; before that it is a nod.
+NODS_UNTIL_LEFT_MS = 1_500
+COMMIT_MS_MIN = 96  # A tenth of a second, in whole frames.
+WARNING_TRUE_ABOVE_MS = 45_000  # With less left, "one minute" would be a lie.
+
+
+class Conversation:
+    """Everything that decides in one call. Feed it what happens; do what it returns."""
+
+    def __init__(self, rules: Rules, *, now_ms: int) -> None:
+        self._floor = Floor(rules, now_ms=now_ms)
+        self._rules = rules
+        self._roll: deque[PcmFrame] = deque(maxlen=rules.endpointing.kept_frames)
+        self._sound_in_ms = 0
+
+    # The way in and the way out.
+
+    def receive(self, event: ev.Input, now_ms: int) -> list[ev.Action]:
+        """Take one event; return everything that must now be done, in order."""
+        floor = self._floor
+        assert now_ms >= floor.now_ms, "time runs backwards"
+        floor.now_ms = now_ms
+        if floor.phase is not Phase.CLOSED:
+            self._keep_time()
+        if floor.phase is not Phase.CLOSED:
+            self._dispatch(event)
+        if floor.phase is not Phase.CLOSED:
+            self._keep_phase()
+        actions, floor.actions = floor.actions, []
+        return actions
+
+    def deadline_ms(self) -> int | None:
+        """When to call `receive(Tick())` if nothing else happens first."""
+        floor = self._floor
+        if floor.phase is Phase.CLOSED:
+            return None
+        due_ms = floor.phase_ends_ms
+        if floor.phase is Phase.CHALLENGED and floor.paused_at_ms is None:
+            due_ms = min(due_ms, floor.reply_ends_ms)
+        allowance_ms = floor.allowance.deadline_ms()
+        return due_ms if allowance_ms is None else min(due_ms, allowance_ms)
+
+    @property
+    def phase(self) -> Phase:
+        return self._floor.phase
+
+    @property
+    def turn(self) -> int:
+        """The number of the turn that has the floor."""
+        return self._floor.open.number
+
+    @property
+    def history(self) -> list[Turn]:
+        return self._floor.history
+
+    @property
+    def unheard_ms(self) -> int:
+        """How much of the reply has been made and not been heard."""
+        reply = self._floor.open.reply
+        return reply.sound_ms - reply.played_ms
+
+    def elapsed_ms(self, now_ms: int) -> int:
+        """How long media has flowed, within the allowance; 0 before it did."""
+        return self._floor.allowance.elapsed_ms(now_ms)
+
+    @property
+    def connected(self) -> bool:
+        """Whether media ever flowed; only then is there something to bill."""
+        return self._floor.allowance.began
+
+    def _dispatch(self, event: ev.Input) -> None:
+        floor = self._floor
+        match event:
+            case ev.HungUp(reason):
+                floor.close(reason)
+            case ev.Connected():
+                self._connected()
+            case ev.RulesChanged(rules):
+                self._change_rules(rules)
+            case ev.SettingsChanged(settings):
+                floor.do(Configure(settings))
+            case ev.Allowed(call_ms_max):
+                floor.allowance.extend(call_ms_max)
+            case ev.EndWithin(left_ms, reason):
+                self._end_within(left_ms, reason)
+            case _ if floor.phase is Phase.CONNECTING:
+                pass  # Sound before the bill starts is not ours to hear.
+            case ev.Heard():
+                self._heard(event)
+            case ev.Typed(text, answer):
+                self._typed(text.strip(), answer)
+            case ev.Committed():
+                self._committed()
+            case ev.Cleared():
+                self._cleared()
+            case ev.Asked():
+                self._asked()
+            case ev.Stopped():
+                self._stopped()
+            case ev.Truncated(turn, heard_ms):
+                self._truncated(turn, heard_ms)
+            case ev.Tick():
+                pass
+            case _ if event.turn == floor.open.number:
+                self._answered(event)
+            case _ if floor.challenger and event.turn == floor.challenger.number:
+                self._challenger_answered(floor.challenger, event)
+
+    # Time.
+
+    def _keep_time(self) -> None:
+        allowance, now_ms = self._floor.allowance, self._floor.now_ms
+        due_ms = allowance.deadline_ms()
+        if due_ms is None or now_ms < due_ms:
+            return
+        for due in allowance.due(now_ms):
+            match due:
+                case Due.MINUTE:
+                    self._floor.do(ev.MinuteElapsed(allowance.minutes))
+                case Due.WARNING:
+                    self._warn(allowance.left_ms(now_ms))
+                case Due.FAREWELL:
+                    self._bid_farewell()
+                case Due.END:
+                    self._floor.close(allowance.end_reason)
+
+    def _keep_phase(self) -> None:
+        """No phase outlives its deadline."""
+        floor = self._floor
+        plays_on = floor.phase is Phase.CHALLENGED and floor.paused_at_ms is None
+        if plays_on and floor.now_ms >= floor.reply_ends_ms:
+            self._reply_overdue()
+        elif floor.now_ms >= floor.phase_ends_ms:
+            self._phase_overdue()
+
+    def _phase_overdue(self) -> None:
+        match self._floor.phase:
+            case Phase.CONNECTING:
+                self._floor.close("never_connected")
+            case Phase.LISTENING:
+                self._floor.close("idle")
+            case Phase.HEARING:  # The microphone fell silent without a word.
+                self._end_utterance()
+            case Phase.TRANSCRIBING:
+                self._floor.words_overdue()
+            case Phase.THINKING | Phase.SPEAKING:
+                self._reply_overdue()
+            case Phase.CHALLENGED:
+                self._challenge_overdue()
+
+    def _reply_overdue(self) -> None:
+        reply = self._floor.open.reply
+        if reply.made:
+            self._floor.finish_reply()
+        else:
+            self._floor.fail("the reply broke off" if reply.sound_ms else "the reply took too long")
+
+    def _end_within(self, left_ms: int, reason: str) -> None:
+        floor = self._floor
+        if floor.phase is Phase.CONNECTING:
+            floor.close(reason)
+        else:
+            floor.allowance.shorten(left_ms, floor.now_ms, reason)
+            self._keep_time()
+
+    def _warn(self, left_ms: int) -> None:
+        rules, true = self._rules, left_ms > WARNING_TRUE_ABOVE_MS
+        self._floor.do(ev.EndingSoon(left_ms))
+        notices = rules.notices
+        self._floor.notice = notices.warning if true else notices.warning_short
+        self._floor.say_notice()
+
+    def _bid_farewell(self) -> None:
+        """The end is near enough: whoever has the floor, the agent says goodbye."""
+        floor = self._floor
+        notices, spent = self._rules.notices, floor.allowance.end_reason == "allowance_spent"
+        farewell = notices.farewell if spent else notices.stopping
+        if farewell and not floor.parting:
+            floor.take("turn_detected")
+            floor.notice, floor.parting = farewell, True
+            floor.listen()
+
+    # The user.
+
+    def _connected(self) -> None:
+        floor = self._floor
+        if floor.phase is not Phase.CONNECTING:
+            return
+        floor.allowance.begin(floor.now_ms)
+        if self._rules.greets:
+            floor.begin_turn()
+            floor.respond()
+        else:
+            floor.enter(Phase.LISTENING, self._rules.idle_ms_max)
+        self._keep_time()
+
+    def _change_rules(self, rules: Rules) -> None:
+        self._rules = self._floor.rules = rules
+        self._floor.endpointer.rules = rules.endpointing
+        self._roll = deque(self._roll, maxlen=rules.endpointing.kept_frames)
+
+    def _heard(self, event: ev.Heard) -> None:
+        floor, rules = self._floor, self._rules.endpointing
+        self._roll.append(event.frame)
+        self._sound_in_ms += PCM_FRAME_MS
+        if floor.parting:
+            return
+        if rules.manual and floor.phase not in (Phase.LISTENING, Phase.HEARING):
+            return  # Push-to-talk keeps the sound until somebody commits it.
+        edge = floor.endpointer.hear(
+            event.speech,
+            onset_ms=rules.barge_in_ms if floor.phase is Phase.SPEAKING else rules.onset_ms,
+            pause_ms=rules.pause_unfinished_ms if self._unfinished() else rules.pause_ms,
+        )
+        if edge is Edge.ONSET:
+            self._begin_utterance(rules.pre_roll_ms + floor.endpointer.utterance_ms)
+        elif floor.endpointer.speaking or edge is Edge.ENDPOINT:
+            if not floor.ear.deaf:
+                floor.do(Hear(floor.ear.number, event.frame))
+            floor.phase_ends_ms = floor.now_ms + self._rules.frame_gap_ms_max
+            if edge is Edge.ENDPOINT:
+                self._end_utterance()
+            else:
+                self._insist()
+
+    def _unfinished(self) -> bool:
+        return sounds_unfinished(self._floor.ear.user, punctuated=self._floor.punctuated)
+
+    def _begin_utterance(self, roll_ms: int) -> None:
+        """The user takes the floor, or challenges the reply that has it."""
+        floor = self._floor
+        frames = list(self._roll)[-(roll_ms // PCM_FRAME_MS) :]
+        self._roll.clear()
+        start_ms = self._sound_in_ms - len(frames) * PCM_FRAME_MS
+        match floor.phase:
+            case Phase.THINKING | Phase.SPEAKING if self._challengeable():
+                pauses = self._rules.interruption is Interruption.RESUMES
+                floor.challenge(start_ms, pauses=pauses)
+            case Phase.THINKING | Phase.SPEAKING:
+                self._interrupt(start_ms)
+            case Phase.CHALLENGED:
+                floor.do(ev.SpeechStarted(floor.ear.number, start_ms))
+            case _:
+                if floor.phase is Phase.LISTENING:
+                    floor.begin_turn()
+                floor.do(ev.SpeechStarted(floor.open.number, start_ms))
+                floor.enter(Phase.HEARING, 0)
+        floor.phase_ends_ms = floor.now_ms + self._rules.frame_gap_ms_max
+        for frame in frames:
+            floor.do(Hear(floor.ear.number, frame))
+
+    def _challengeable(self) -> bool:
+        match self._rules.interruption:
+            case Interruption.WAITS:
+                return True
+            case Interruption.RESUMES:
+                return self._floor.phase is Phase.SPEAKING
+            case Interruption.CANCELS:
+                return False
+
+    def _interrupt(self, start_ms: int) -> None:
+        """The reply ends here. One that was not heard yet answered too early: its question
+        goes on in the new turn, and a notice that was not heard is said later."""
+        floor, old = self._floor, self._floor.open
+        unheard = floor.phase is Phase.THINKING
+        number = floor.next_number()
+        floor.do(ev.SpeechStarted(number, start_ms))
+        floor.end_reply("cancelled", "turn_detected")
+        if unheard and old.notice:
+            floor.notice = floor.notice or old.reply.text
+        if not (unheard and old.user):
+            floor.remember()
+        said = [old.user] if unheard and old.user else []
+        floor.open = OpenTurn(number, said=said, asked=old.asked)
+        floor.enter(Phase.HEARING, 0)
+
+    def _end_utterance(self) -> None:
+        floor, turn = self._floor, self._floor.ear
+        silence_ms = floor.endpointer.silence_ms
+        floor.endpointer.reset()
+        floor.do(ev.SpeechStopped(turn.number, self._sound_in_ms - silence_ms))
+        turn.awaited += 1
+        if turn.deaf:
+            floor.give_up_words(turn)
+            return
+        turn.marks.speech_ended_ms = floor.now_ms - silence_ms
+        turn.marks.endpoint_ms = turn.marks.words_ms = floor.now_ms
+        floor.do(EndUtterance(turn.number))
+        if floor.phase is Phase.CHALLENGED:
+            paused = floor.paused_at_ms is not None
+            wait_ms = self._rules.resume_ms if paused else self._rules.transcribing_ms_max
+            floor.phase_ends_ms = floor.now_ms + wait_ms
+        elif self._rules.answers_sound and floor.wants_reply(turn):
+            floor.respond()
+        else:
+            floor.enter(Phase.TRANSCRIBING, self._rules.transcribing_ms_max)
+
+    def _typed(self, text: str, answer: bool) -> None:
+        if not text:
+            return
+        if answer:
+            self._floor.take("client_cancelled")
+            self._floor.begin_turn()
+        self._floor.unanswered.append(text)
+        if answer:
+            self._floor.respond()
+
+    def _committed(self) -> None:
+        if self._floor.endpointer.speaking:
+            self._end_utterance()
+        elif len(self._roll) * PCM_FRAME_MS < COMMIT_MS_MIN:
+            self._floor.do(ev.Refused("commit_empty"))
+        else:
+            self._commit_roll()
+
+    def _commit_roll(self) -> None:
+        """All that was kept is an utterance, although nobody noticed it begin."""
+        floor, roll_ms = self._floor, len(self._roll) * PCM_FRAME_MS
+        if floor.phase in (Phase.THINKING, Phase.SPEAKING):
+            floor.challenge(self._sound_in_ms - roll_ms, pauses=False)
+            for frame in self._roll:
+                floor.do(Hear(floor.ear.number, frame))
+            self._roll.clear()
+        else:
+            self._begin_utterance(roll_ms)
+        self._end_utterance()
+
+    def _cleared(self) -> None:
+        floor = self._floor
+        self._roll.clear()
+        if floor.endpointer.speaking and floor.challenger:
+            floor.dismiss_challenger()
+        elif floor.endpointer.speaking:
+            floor.abandon_utterance()
+            floor.listen()
+
+    def _asked(self) -> None:
+        floor = self._floor
+        if floor.phase is Phase.LISTENING:
+            floor.begin_turn()
+            floor.respond()
+        elif floor.open.asked or floor.answering:
+            floor.do(ev.Refused("response_active"))
+        else:  # Once the words have come, or the sound of what is made or a notice has ended.
+            floor.open.asked = True
+
+    def _stopped(self) -> None:
+        floor = self._floor
+        if floor.open.replying and not floor.parting:
+            floor.end_reply("cancelled", "client_cancelled")
+            floor.leave_floor()
+        else:
+            floor.do(ev.Refused("response_not_active"))
+
+    def _truncated(self, turn: int, heard_ms: int) -> None:
+        floor, reply = self._floor, self._floor.open.reply
+        if turn == floor.open.number and floor.open.replying and reply.sound_ms:
+            reply.truncate(heard_ms)
+            floor.end_reply("cancelled", "client_cancelled")
+            floor.leave_floor()
+        for past in floor.past:
+            if past.number == turn:
+                past.reply.truncate(heard_ms)
+
+    # The challenger.
+
+    def _insist(self) -> None:
+        floor = self._floor
+        if floor.phase is not Phase.CHALLENGED or floor.paused_at_ms is None or floor.ear.deaf:
+            return
+        if floor.endpointer.utterance_ms - floor.endpointer.silence_ms >= self._rules.insist_ms:
+            floor.yield_to_challenger()
+
+    def _challenger_answered(self, challenger: OpenTurn, event: Event | ev.Played) -> None:
+        match event:
+            case Transcribed(_, transcript):
+                self._floor.take_words(challenger, transcript)
+                self._judge(challenger)
+            case EngineFailed(_, reason):
+                challenger.deaf = reason
+                if not self._floor.endpointer.speaking:
+                    self._floor.give_up_words(challenger)
+
+    def _judge(self, challenger: OpenTurn) -> None:
+        """Do these words take the floor, give it back, or wait for more?"""
+        floor, words = self._floor, challenger.user
+        paused = floor.paused_at_ms is not None
+        may_nod = self.unheard_ms > NODS_UNTIL_LEFT_MS or not floor.open.reply.made
+        if paused and words and not (may_nod and is_backchannel(words)):
+            floor.yield_to_challenger()
+        elif challenger.awaited or floor.endpointer.speaking:
+            return
+        elif paused or not words:
+            floor.dismiss_challenger()
+        else:
+            floor.phase_ends_ms = NEVER_MS  # Its words wait until the reply is over.
+
+    def _challenge_overdue(self) -> None:
+        floor, challenger = self._floor, self._floor.challenger
+        assert challenger is not None
+        if floor.endpointer.speaking:
+            self._end_utterance()
+        elif floor.paused_at_ms is not None:
+            floor.dismiss_challenger()
+        else:
+            floor.settle_words(challenger)
+            self._judge(challenger)
+
+    # The engine.
+
+    def _answered(self, event: Event | ev.Played) -> None:
+        """An answer to the turn that has the floor; any other was dropped above."""
+        floor, turn = self._floor, self._floor.open
+        match event:
+            case Transcribed(_, transcript):
+                floor.take_words(turn, transcript)
+                if floor.phase is Phase.TRANSCRIBING and not turn.awaited:
+                    floor.respond_or_listen()
+            case EngineFailed(_, reason) if floor.phase is Phase.HEARING:
+                turn.deaf = reason
+            case EngineFailed(_, reason) if floor.phase is not Phase.LISTENING:
+                floor.fail(reason)
+            case _ if turn.replying:
+                self._replied(turn, event)
+
+    def _replied(self, turn: OpenTurn, event: Event | ev.Played) -> None:
+        floor, reply, marks = self._floor, turn.reply, turn.marks
+        match event:
+            case ReplyAudio():
+                floor.speak(event)
+            case ev.Played(_, played_ms):
+                floor.played(played_ms)
+            case ReplyBegun():
+                marks.token_ms = floor.now_ms
+            case ReplyText(_, text):
+                marks.sentence_ms = floor.now_ms if not reply.pieces else marks.sentence_ms
+                reply.pieces.append(Piece(text))
+                floor.do(ev.ReplySaid(turn.number, text))
+            case ReplyWord(_, word):
+                reply.add_word(word)
+            case ReplyDone(_, hangs_up) if not reply.made:
+                reply.made, reply.hangs_up = True, hangs_up
+                floor.do(ev.ReplyMade(turn.number))
+                floor.finish_if_played()

@@ -1,0 +1,345 @@
+"""What can happen to a call, and what a call can ask to be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engines.speech import (
+    Command,
+    EngineSettings,
+    Event,
+    OpusFrame,
+    PcmFrame,
+    Turn,
+)
+
+from .rules import Rules
+
+# Inputs that do not come from an engine.
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """Media flows; the bill starts here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One microphone frame and the chance that it is speech."""
+
+    frame: PcmFrame
+    speech: float
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """The user wrote instead of speaking. `answer`: begin a reply at once."""
+
+    text: str
+    answer: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The user let go of the push-to-talk key: the utterance ends here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """Forget the sound that has not been committed yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The client wants a reply now (`response.create`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The client pressed stop (`response.cancel`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """The listener has heard this much of the turn's reply."""
+
+    turn: int
+    played_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Truncated:
+    """The client says how much of a turn's reply was really heard."""
+
+    turn: int
+    heard_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RulesChanged:
+    """Turn-taking follows these rules from now on; the allowance is not touched."""
+
+    rules: Rules
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsChanged:
+    """The engines follow these settings from the next turn on."""
+
+    settings: EngineSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """The call is paid for until this much of it has passed."""
+
+    call_ms_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndWithin:
+    """The server must stop: the call ends politely when this much time has passed, and no
+    later extension of the allowance changes that."""
+
+    left_ms: int
+    reason: str = "draining"
+
+
+@dataclass(frozen=True, slots=True)
+class HungUp:
+    reason: str = "hung_up"
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Only time has passed."""
+
+
+Input = (
+    Connected
+    | Heard
+    | Typed
+    | Committed
+    | Cleared
+    | Asked
+    | Stopped
+    | Played
+    | Truncated
+    | RulesChanged
+    | SettingsChanged
+    | Allowed
+    | EndWithin
+    | HungUp
+    | Tick
+    | Event
+)
+
+
+# Actions for the link. The order in which they come is the order in which a client may
+# be told of them.
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """The user takes the floor with the utterance of `turn`; it began `start_ms` into the
+    sound received so far (pre-roll included)."""
+
+    turn: int
+    start_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStopped:
+    """The utterance ended `end_ms` into the sound received; its words are on their way."""
+
+    turn: int
+    end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechDiscarded:
+    """The utterance of `turn` was noise, or was cleared: no words will come of it."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartialText:
+    """All the words of the turn so far; they may still change."""
+
+    turn: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinalText:
+    """All the words of the turn. `utterance` is what the last stretch of speech added;
+    it is empty when that stretch held no words."""
+
+    turn: int
+    text: str
+    utterance: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyStarted:
+    """A reply has been asked for; its text and sound will follow. `notice`: it is the server
+    that speaks, and not the answer to what anybody asked."""
+
+    turn: int
+    notice: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReplySaid:
+    """The next piece of the reply's text."""
+
+    turn: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    turn: int
+    frame: OpusFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Fall silent, but keep every frame of this turn that is not yet heard."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """It was a cough; go on where the sound stopped."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """Forget every frame of this turn that is not yet heard."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyMade:
+    """The engine has made the whole reply; some of it may not have been heard yet."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyHeard:
+    """The first `chars` characters of the reply's text (its pieces joined by a space)
+    have begun to be heard."""
+
+    turn: int
+    chars: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFinished:
+    """The reply is over. `status`: completed, cancelled or failed; `reason`: empty,
+    turn_detected, client_cancelled or the engine's error. `heard` is the text that reached
+    the listener, `heard_ms` its sound."""
+
+    turn: int
+    status: str
+    reason: str
+    heard: str
+    heard_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Where the silence between the user's last sound and the reply's first went. The
+    parts, in milliseconds, sum to the audible gap."""
+
+    turn: int
+    endpointing_ms: int
+    transcript_ms: int
+    first_token_ms: int
+    first_sentence_ms: int
+    first_audio_ms: int
+    first_packet_ms: int
+
+    @property
+    def gap_ms(self) -> int:
+        return (
+            self.endpointing_ms
+            + self.transcript_ms
+            + self.first_token_ms
+            + self.first_sentence_ms
+            + self.first_audio_ms
+            + self.first_packet_ms
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What the client asked for cannot be done now; the call goes on. `code` is one of
+    commit_empty, response_active, response_not_active."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An engine failed in this turn; the floor is the user's again."""
+
+    turn: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndingSoon:
+    """The call ends when `left_ms` have passed, unless the allowance is extended."""
+
+    left_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The last action. `reason`: hung_up, link_lost, goodbye, idle, allowance_spent,
+    never_connected, abandoned, draining, lease_lost, engine_stalled, unheard_fault."""
+
+    reason: str
+    duration_ms: int
+    turns: tuple[Turn, ...]
+
+
+# An action for the switchboard.
+
+
+@dataclass(frozen=True, slots=True)
+class MinuteElapsed:
+    minute: int
+
+
+Action = (
+    SpeechStarted
+    | SpeechStopped
+    | SpeechDiscarded
+    | PartialText
+    | FinalText
+    | ReplyStarted
+    | ReplySaid
+    | Play
+    | Pause
+    | Resume
+    | Flush
+    | ReplyMade
+    | ReplyHeard
+    | ReplyFinished
+    | Latency
+    | Refused
+    | Failed
+    | EndingSoon
+    | Closed
+    | MinuteElapsed
+    | Command
+)

@@ -1,0 +1,373 @@
+"""The floor: which turn has it, which turn wants it, and how it passes on. Pure.
+
+`Floor` holds the state of a call's turns and the moves that change it; `Conversation` decides
+when to make them. Every move appends the actions it costs.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+
+from engines.speech import Cancel, ReplyAudio, Respond, Say, Transcript, Turn
+
+from . import events as ev
+from .allowance import Allowance
+from .endpointing import Endpointer
+from .reply import OpenTurn, PastTurn
+from .rules import Rules
+from .words import is_punctuated
+
+HISTORY_TURNS_MAX = 64
+UNANSWERED_MAX = 16
+NEVER_MS = 1 << 62
+
+
+class Phase(enum.Enum):
+    CONNECTING = "connecting"
+    LISTENING = "listening"
+    HEARING = "hearing"
+    TRANSCRIBING = "transcribing"
+    THINKING = "thinking"
+    SPEAKING = "speaking"
+    CHALLENGED = "challenged"
+    CLOSED = "closed"
+
+
+_P = Phase
+_NEXT: dict[Phase, frozenset[Phase]] = {
+    _P.CONNECTING: frozenset({_P.LISTENING, _P.THINKING}),
+    _P.LISTENING: frozenset({_P.HEARING, _P.THINKING}),
+    _P.HEARING: frozenset({_P.TRANSCRIBING, _P.THINKING, _P.LISTENING}),
+    _P.TRANSCRIBING: frozenset({_P.THINKING, _P.LISTENING, _P.HEARING}),
+    _P.THINKING: frozenset({_P.SPEAKING, _P.LISTENING, _P.HEARING, _P.THINKING, _P.CHALLENGED}),
+    _P.SPEAKING: frozenset({_P.LISTENING, _P.HEARING, _P.THINKING, _P.CHALLENGED}),
+    _P.CHALLENGED: frozenset({_P.SPEAKING, _P.HEARING, _P.TRANSCRIBING, _P.THINKING, _P.LISTENING}),
+    _P.CLOSED: frozenset(),
+}
+
+
+class Floor:
+    def __init__(self, rules: Rules, *, now_ms: int) -> None:
+        self.rules = rules
+        self.now_ms = now_ms
+        self.phase = Phase.CONNECTING
+        self.phase_ends_ms = now_ms + rules.connect_ms_max
+        self.reply_ends_ms = NEVER_MS
+        self.endpointer = Endpointer(rules.endpointing)
+        self.allowance = Allowance(rules)
+        self.open = OpenTurn(0)
+        self.challenger: OpenTurn | None = None
+        self.paused_at_ms: int | None = None
+        self.past: deque[PastTurn] = deque(maxlen=HISTORY_TURNS_MAX)
+        self.unanswered: deque[str] = deque(maxlen=UNANSWERED_MAX)
+        self.notice = ""
+        self.parting = False
+        # Whether the recogniser of this call sets sentence ends.
+        self.punctuated = False
+        self.actions: list[ev.Action] = []
+        self._last_turn = 0
+
+    def do(self, action: ev.Action) -> None:
+        self.actions.append(action)
+
+    def enter(self, phase: Phase, lasts_ms: int) -> None:
+        assert phase in _NEXT[self.phase], f"{self.phase} cannot become {phase}"
+        self.phase = phase
+        self.phase_ends_ms = self.now_ms + lasts_ms
+
+    @property
+    def ear(self) -> OpenTurn:
+        """The turn to which the sound of the microphone belongs."""
+        return self.challenger or self.open
+
+    @property
+    def answering(self) -> bool:
+        """An answer is still being made. A notice is none: whoever asks is answered after it."""
+        return self.open.replying and not self.open.reply.made and not self.open.notice
+
+    @property
+    def history(self) -> list[Turn]:
+        return [past.as_turn() for past in self.past]
+
+    # Turns begin.
+
+    def next_number(self) -> int:
+        self._last_turn += 1
+        return self._last_turn
+
+    def begin_turn(self) -> None:
+        self.remember()
+        self.open = OpenTurn(self.next_number())
+
+    def wants_reply(self, turn: OpenTurn) -> bool:
+        return self.rules.answers or turn.asked
+
+    def respond_or_listen(self) -> None:
+        if not self.open.user:
+            self.listen()  # A cough, not a question.
+        elif self.wants_reply(self.open):
+            self.respond()
+        else:
+            self.unanswered.append(self.open.user)
+            self.open.said.clear()
+            self.listen()
+
+    def respond(self) -> None:
+        turn = self.open
+        turn.asked = False
+        turn.said[:0] = self.unanswered
+        self.unanswered.clear()
+        if not turn.marks.endpoint_ms:
+            turn.marks.speech_ended_ms = turn.marks.endpoint_ms = turn.marks.words_ms = self.now_ms
+        self._await_reply()
+        self.do(Respond(turn.number, (*self.history, Turn(turn.user, ""))))
+
+    def say_notice(self) -> None:
+        """Speak on the server's behalf as soon as nobody else does."""
+        if not self.notice or self.phase is not Phase.LISTENING:
+            return
+        text, self.notice = self.notice, ""
+        self.open = OpenTurn(self.next_number(), notice=True)
+        self._await_reply()
+        self.do(Say(self.open.number, text))
+
+    def _await_reply(self) -> None:
+        self.open.replying = True
+        self.enter(Phase.THINKING, self.rules.thinking_ms_max)
+        self.reply_ends_ms = self.phase_ends_ms
+        self.do(ev.ReplyStarted(self.open.number, self.open.notice))
+
+    # Words come.
+
+    def take_words(self, turn: OpenTurn, transcript: Transcript) -> None:
+        text = transcript.text.strip()
+        self.punctuated = self.punctuated or is_punctuated(text)
+        if transcript.final and turn.awaited:
+            turn.awaited -= 1
+            turn.partial = ""
+            if text:
+                turn.said.append(text)
+            turn.marks.words_ms = self.now_ms
+            self.do(ev.FinalText(turn.number, turn.user, text))
+        elif not transcript.final and text != turn.partial and self._hears(turn):
+            turn.partial = text
+            self.do(ev.PartialText(turn.number, turn.user))
+
+    def _hears(self, turn: OpenTurn) -> bool:
+        """Whether words of this turn can still come."""
+        return bool(turn.awaited) or (turn is self.ear and self.endpointer.speaking)
+
+    def settle_words(self, turn: OpenTurn) -> None:
+        """No more words will be waited for; a late final finds nobody waiting."""
+        text, turn.partial = turn.partial, ""
+        if text:
+            turn.said.append(text)
+        for index in range(turn.awaited):
+            self.do(ev.FinalText(turn.number, turn.user, "" if index else text))
+        turn.awaited = 0
+        turn.marks.words_ms = self.now_ms
+
+    def words_overdue(self) -> None:
+        """The final never came, and what we have will do. Where we have nothing, hurry serves
+        nobody: a recogniser that is merely slow gets more time, and the user may speak on."""
+        turn = self.open
+        last_ms = turn.marks.endpoint_ms + self.rules.wordless_ms_max
+        if self.now_ms < last_ms and not turn.user:
+            self.phase_ends_ms = last_ms
+            return
+        self.settle_words(turn)
+        self.respond_or_listen()
+
+    # A reply sounds.
+
+    def speak(self, event: ReplyAudio) -> None:
+        reply = self.open.reply
+        if not reply.sound_ms:
+            reply.began_ms = self.open.marks.audio_ms = self.now_ms
+            if self.phase is Phase.THINKING:
+                self.enter(Phase.SPEAKING, 0)
+        reply.add_sound()
+        played_out_ms = reply.began_ms + reply.sound_ms + self.rules.playout_slack_ms
+        self._reply_lasts_until(max(self.now_ms + self.rules.thinking_ms_max, played_out_ms))
+        self.do(ev.Play(self.open.number, event.frame))
+
+    def played(self, played_ms: int) -> None:
+        turn = self.open
+        if not (turn.replying and turn.reply.sound_ms):
+            return
+        turn.reply.play(played_ms)
+        if not turn.timed and not turn.notice:
+            self.do(turn.marks.latency(turn.number, self.now_ms - turn.reply.played_ms))
+        turn.timed = True
+        chars = turn.reply.begun_chars()
+        if chars > turn.reply.told_chars:
+            turn.reply.told_chars = chars
+            self.do(ev.ReplyHeard(turn.number, chars))
+        self.finish_if_played()
+
+    def finish_if_played(self) -> None:
+        reply = self.open.reply
+        if not (reply.made and self.open.replying) or self.paused_at_ms is not None:
+            return
+        if reply.finished:
+            self.finish_reply()
+        else:
+            left_ms = reply.sound_ms - reply.played_ms + self.rules.playout_slack_ms
+            self._reply_lasts_until(self.now_ms + left_ms)
+
+    def _reply_lasts_until(self, ends_ms: int) -> None:
+        self.reply_ends_ms = ends_ms
+        if self.phase in (Phase.THINKING, Phase.SPEAKING):
+            self.phase_ends_ms = ends_ms
+
+    # A reply ends.
+
+    def finish_reply(self) -> None:
+        """The reply was heard to its end."""
+        reply = self.open.reply
+        reply.played_ms = reply.sound_ms
+        self.end_reply("completed", "")
+        if self.parting and self.open.notice:
+            self.close(self.allowance.end_reason)
+        elif reply.hangs_up and not self.challenger:
+            self.close("goodbye")
+        else:
+            self.leave_floor()
+
+    def fail(self, reason: str) -> None:
+        """What the open turn asked for is lost; the user has the floor, and is told."""
+        notices = self.rules.notices
+        sorry = notices.apology if self.open.replying else notices.deaf
+        self.do(ev.Failed(self.open.number, reason))
+        self.end_reply("failed", reason)
+        self.abandon_utterance()
+        if not self.open.notice and not self.challenger:
+            self.notice = self.notice or sorry
+        self.leave_floor()
+
+    def give_up_words(self, turn: OpenTurn) -> None:
+        """Nobody could hear them. Said only now: who speaks is not spoken to."""
+        if turn is self.challenger:
+            self.do(ev.Failed(turn.number, turn.deaf))
+            self.dismiss_challenger()
+        else:
+            self.fail(turn.deaf)
+
+    def end_reply(self, status: str, reason: str) -> None:
+        turn = self.open
+        if not turn.replying:
+            return
+        turn.replying = False
+        self.reply_ends_ms = NEVER_MS
+        played_ms = turn.reply.played_ms
+        if status != "completed":
+            if turn.reply.sound_ms:
+                self.do(ev.Flush(turn.number))
+            self.do(Cancel(turn.number, played_ms))
+        heard = turn.reply.heard()
+        self.do(ev.ReplyFinished(turn.number, status, reason, heard, played_ms))
+
+    # The floor passes on.
+
+    def take(self, reason: str) -> None:
+        """Stop everybody, and remember what was said."""
+        self._drop_challenger()
+        self.paused_at_ms = None
+        self.end_reply("cancelled", reason)
+        self.abandon_utterance()
+        self.remember()
+
+    def leave_floor(self) -> None:
+        """The reply is over: the floor goes to the one who spoke over it, or to nobody."""
+        if self.challenger:
+            self.promote_challenger()
+        else:
+            self.listen()
+
+    def listen(self) -> None:
+        asked = self.open.asked
+        self.remember()
+        if self.phase is not Phase.LISTENING:
+            self.enter(Phase.LISTENING, self.rules.idle_ms_max)
+        if asked:  # Whoever asked is owed a reply, whatever became of the words.
+            self.begin_turn()
+            self.respond()
+        else:
+            self.say_notice()
+
+    def abandon_utterance(self) -> None:
+        """The sound or the words of the open turn are no longer wanted."""
+        if self.phase is Phase.HEARING or self.open.awaited:
+            self.do(Cancel(self.open.number, 0))
+            self.do(ev.SpeechDiscarded(self.open.number))
+            self.open.awaited = 0
+        if not self.challenger:
+            self.endpointer.reset()
+
+    def remember(self) -> None:
+        """Move the open turn into the past. Notices are not part of the talk."""
+        turn = self.open
+        turn.partial = ""
+        if not turn.notice and (turn.user or turn.reply.heard()):
+            self.past.append(PastTurn(turn.number, turn.user, turn.reply))
+        self.open = OpenTurn(turn.number, notice=True)
+
+    def close(self, reason: str) -> None:
+        self.take("client_cancelled")
+        if self.unanswered:
+            self.open = OpenTurn(self.next_number(), said=list(self.unanswered))
+            self.remember()
+        duration_ms = self.allowance.elapsed_ms(self.now_ms)
+        self.phase = Phase.CLOSED
+        self.do(ev.Closed(reason, duration_ms, tuple(self.history)))
+
+    # The challenger: someone speaks over the reply.
+
+    def challenge(self, start_ms: int, *, pauses: bool) -> None:
+        self.challenger = OpenTurn(self.next_number())
+        self.do(ev.SpeechStarted(self.challenger.number, start_ms))
+        if pauses:
+            self.paused_at_ms = self.now_ms
+            self.do(ev.Pause(self.open.number))
+        self.enter(Phase.CHALLENGED, 0)
+
+    def yield_to_challenger(self) -> None:
+        self.end_reply("cancelled", "turn_detected")
+        self.promote_challenger()
+
+    def dismiss_challenger(self) -> None:
+        """It was a cough or a nod: the reply goes on where it stopped."""
+        self._drop_challenger()
+        reply = self.open.reply
+        if self.paused_at_ms is not None:
+            reply.began_ms += self.now_ms - self.paused_at_ms
+            self.reply_ends_ms += self.now_ms - self.paused_at_ms
+            self.paused_at_ms = None
+            self.do(ev.Resume(self.open.number))
+        self.enter(Phase.SPEAKING if reply.sound_ms else Phase.THINKING, 0)
+        self.phase_ends_ms = self.reply_ends_ms
+        self.finish_if_played()
+
+    def promote_challenger(self) -> None:
+        """The reply is over; the turn that spoke over it has the floor."""
+        assert self.challenger is not None
+        self.challenger.asked = self.challenger.asked or self.open.asked
+        self.remember()
+        self.open, self.challenger = self.challenger, None
+        self.paused_at_ms = None
+        if self.endpointer.speaking:
+            self.enter(Phase.HEARING, self.rules.frame_gap_ms_max)
+        elif self.open.awaited:
+            self.enter(Phase.TRANSCRIBING, self.rules.transcribing_ms_max)
+        else:
+            self.respond_or_listen()
+
+    def _drop_challenger(self) -> None:
+        challenger, self.challenger = self.challenger, None
+        if challenger is None:
+            return
+        if challenger.awaited or self.endpointer.speaking:
+            self.do(Cancel(challenger.number, 0))
+            self.do(ev.SpeechDiscarded(challenger.number))
+        self.endpointer.reset()

@@ -1,0 +1,443 @@
+"""The OpenAI Realtime dialect: what a client and a call have to tell each other. Pure.
+
+    client event ─► receive ─► inputs for the call, sound, answers
+    action of the call ─► translate ─► server events
+
+One `Dialect` serves one call, over a WebSocket or a data channel. It knows the session's
+configuration, the items of the conversation and the responses, and nothing of sockets or time.
+
+What a link owes it:
+1. `begin()` is sent first, `closing()` last.
+2. Every action goes through `translate`, in order, and what it returns is sent at once; `Play`
+   too, for it tells when a reply begins to sound.
+3. A client that takes sound in events (`binary_output` is false, and there is no track) gets
+   that of each `Play` through `audio`, before the next action is translated: once the reply has
+   been made its response is done, and nothing may follow it.
+4. `input_format`, `output_format` and `binary_output` are read again after each `receive`.
+5. `Connected` reaches the call before any input that `receive` returns.
+
+No client event raises: what cannot be obeyed is answered by an `error` event that names the
+client's `event_id`, and the call goes on.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from engines.speech import EngineSettings
+
+from . import events as ev
+from .realtime_checks import Fields, Refusal, check_small, parse, refusal_of, wrong_value
+from .realtime_events import Events, JsonObject, Received, ServerEvent
+from .realtime_extras import Extras, plainly
+from .realtime_hearing import Hearing
+from .realtime_items import Items, words_of
+from .realtime_replies import Ask, Replies, ask_from
+from .realtime_session import AudioFormat, first_config
+from .rules import Rules, notices_in
+
+__all__ = ["Dialect", "Received", "ServerEvent"]
+
+AUDIO_BYTES_MAX = 15 * 1024 * 1024
+# Base64 writes three bytes as four characters; the rest of the event is small.
+EVENT_CHARS_MAX = AUDIO_BYTES_MAX * 4 // 3 + 4_096
+COMMIT_MS_MIN = 100
+ASKS_MAX = 16
+BUFFER_MS_MAX = 1 << 53
+
+
+class Dialect:
+    """`new_id(prefix)` gives ids such as `item_4f…`. `webrtc`: sound travels on a track, and
+    the client is told when the server's output begins and ceases to sound. `describe` says in
+    public words which engines the settings mean."""
+
+    def __init__(
+        self, *, call_id: str, model: str, settings: EngineSettings, rules: Rules,
+        new_id: Callable[[str], str], webrtc: bool, transcription_only: bool = False,
+        describe: Callable[[EngineSettings], Mapping[str, object]] | None = None,
+    ) -> None:
+        self._call_id, self._session_id = call_id, new_id("sess")
+        self._webrtc = webrtc
+        self._base_settings, self._base_rules = settings, rules
+        self._config = first_config(
+            model=model, settings=settings, rules=rules, transcription_only=transcription_only
+        )
+        self._rules, self._settings = rules, settings
+        self._events = Events(new_id)
+        self._items = Items()
+        self._hearing = Hearing(
+            self._events, self._items, told=True, manual=self._config.turn_detection is None
+        )
+        self._replies = Replies(self._events, self._items, buffer_events=webrtc)
+        self._extras = Extras(self._events, self._replies, describe or plainly)
+        # Requests the call has not answered yet, and the event ids to name if it refuses.
+        self._asks: deque[Ask] = deque(maxlen=ASKS_MAX)
+        self._commits: deque[str] = deque(maxlen=ASKS_MAX)
+        self._cancels: deque[str] = deque(maxlen=ASKS_MAX)
+        self._appends, self._buffer_ms = False, 0.0
+        self._chars_in = 0
+        # Whose reply is the server's own: it answers nobody, and keeps nobody from asking.
+        self._notice_turn = -1
+
+    # What a link needs to know.
+
+    @property
+    def input_format(self) -> AudioFormat:
+        """The sound the client sends, in `append` and in binary frames."""
+        return self._config.input_format
+
+    @property
+    def output_format(self) -> AudioFormat:
+        """The sound the client wants to get."""
+        return self._config.output_format
+
+    @property
+    def binary_output(self) -> bool:
+        """Sound goes to the client as binary frames and not in events."""
+        return self._config.binary
+
+    @property
+    def rules(self) -> Rules:
+        return self._rules
+
+    @property
+    def settings(self) -> EngineSettings:
+        return self._settings
+
+    def speaks(self, turn: int) -> bool:
+        """Whether the reply of this turn is meant to be heard, and not only read."""
+        reply = self._replies.of(turn)
+        return reply is None or reply.speaks
+
+    # From us to the client.
+
+    def begin(self) -> list[ServerEvent]:
+        """The first event of all."""
+        told = [self._events.make("session.created", session=self._session())]
+        if self._config.extension.events:
+            told.append(self._extras.engines(self._settings))
+        return told
+
+    def translate(self, action: ev.Action) -> list[ServerEvent]:
+        """What the client is told of an action; empty for most."""
+        match action:
+            case ev.Play(turn):
+                self._hearing.inherited.settle()
+                return self._replies.play(turn)
+            case ev.SpeechStarted() | ev.SpeechStopped() | ev.SpeechDiscarded():
+                return self._tell_speech(action)
+            case ev.PartialText(turn, text):
+                return self._hearing.partial(turn, text)
+            case ev.FinalText(turn, text, utterance):
+                self._chars_in += len(utterance)
+                if not text:
+                    self._doubt_asks()
+                return self._hearing.final(turn, text, utterance)
+            case ev.ReplyStarted(turn, notice):
+                return self._tell_reply_started(turn, notice)
+            case ev.ReplySaid(turn, text):
+                return self._replies.say(turn, text)
+            case ev.ReplyMade(turn):
+                return self._replies.made(turn)
+            case ev.ReplyFinished():
+                return self._tell_reply_finished(action)
+            case ev.Refused(code):
+                return self._tell_refused(code)
+            case ev.Failed(turn, reason):
+                return self._tell_failed(turn, reason)
+            case _ if self._config.extension.events:
+                return self._extras.tell(action)
+        return []
+
+    def audio(self, turn: int, sound: bytes) -> list[ServerEvent]:
+        """Sound of a reply, in `output_format`, for a client that takes it in events."""
+        return self._replies.audio(turn, sound, self.output_format.duration_ms(len(sound)))
+
+    def output_cleared(self, turn: int) -> list[ServerEvent]:
+        """A client that holds binary sound of this turn must drop what it has not played."""
+        reply = self._replies.of(turn)
+        if reply is None:
+            return []
+        return [self._events.make("output_audio_buffer.cleared", response_id=reply.id)]
+
+    def error(self, code: str, message: str) -> ServerEvent:
+        """Something the client sent beside events, such as a binary frame, was of no use."""
+        return self._events.error(Refusal(message, code=code))
+
+    def closing(
+        self, summary_bill: Mapping[str, object] | None, reason: str
+    ) -> list[ServerEvent]:
+        """The last events: what was in progress ends, and the bill, if it was asked for."""
+        told = self._replies.close()
+        if self._config.extension.events:
+            told.append(self._extras.bill(self._call_id, reason, summary_bill or {}))
+        return told
+
+    def _tell_speech(
+        self, action: ev.SpeechStarted | ev.SpeechStopped | ev.SpeechDiscarded
+    ) -> list[ServerEvent]:
+        match action:
+            case ev.SpeechStarted(turn, start_ms):
+                return self._hearing.started(turn, start_ms)
+            case ev.SpeechStopped(turn, end_ms):
+                if self._commits:
+                    self._commits.popleft()
+                return self._hearing.stopped(turn, end_ms)
+            case ev.SpeechDiscarded(turn):
+                self._doubt_asks()
+                return self._hearing.discarded(turn)
+
+    def _tell_reply_started(self, turn: int, notice: bool) -> list[ServerEvent]:
+        config = self._config
+        ask = Ask(
+            modality=config.output_modality, voice=config.voice,
+            max_output_tokens=config.max_output_tokens,
+        )  # fmt: skip
+        if notice:
+            self._notice_turn = turn
+            return self._replies.begin(turn, ask, config, chars_in=0, speech_ms=0)
+        ask = self._asks.popleft() if self._asks else ask
+        chars_in, self._chars_in = self._chars_in, 0
+        speech_ms, self._hearing.speech_ms = self._hearing.speech_ms, 0
+        self._hearing.inherited.asked(turn)
+        return self._replies.begin(turn, ask, config, chars_in=chars_in, speech_ms=speech_ms)
+
+    def _tell_reply_finished(self, action: ev.ReplyFinished) -> list[ServerEvent]:
+        if action.reason != "turn_detected":
+            self._hearing.inherited.settle()
+        if action.reason == "client_cancelled" and self._cancels:
+            self._cancels.popleft()
+        return self._replies.finished(
+            action.turn, action.status, action.reason, action.heard, action.heard_ms
+        )
+
+    def _tell_refused(self, code: str) -> list[ServerEvent]:
+        event_id = ""
+        if code == "commit_empty" and self._commits:
+            event_id = self._commits.popleft()
+        elif code == "response_active" and self._asks:
+            event_id = self._asks.pop().event_id
+        elif code == "response_not_active" and self._cancels:
+            event_id = self._cancels.popleft()
+        return [self._events.error(refusal_of(code), event_id)]
+
+    def _tell_failed(self, turn: int, reason: str) -> list[ServerEvent]:
+        """A failure inside a response is told by its `response.done`, which follows."""
+        self._doubt_asks()
+        told = self._hearing.failed(turn, reason)
+        active = self._replies.active
+        if active is None or active.turn != turn:
+            told.append(self._events.server_error(reason))
+        return told
+
+    def _doubt_asks(self) -> None:
+        """The call has nothing to answer now, so it may have forgotten what was asked."""
+        self._asks = deque((replace(ask, doubtful=True) for ask in self._asks), ASKS_MAX)
+
+    def _session(self) -> JsonObject:
+        return self._config.as_json(self._session_id)
+
+    # From the client to us.
+
+    def receive(self, text: str | bytes) -> Received:
+        """One client event. Never raises on what a client sends."""
+        event_id = ""
+        try:
+            event = parse(text, bytes_max=EVENT_CHARS_MAX)
+            event_id = _event_id(event)
+            kind = event.need("type")
+            if kind == "input_audio_buffer.append":
+                return self._append(event)
+            check_small(event, len(text))
+            obey = self._OBEY.get(kind) if isinstance(kind, str) else None
+            if obey is None:
+                raise wrong_value("type", f"supported values are: {', '.join(CLIENT_EVENTS)}")
+            return obey(self, event, event_id)
+        except Refusal as refusal:
+            return Received(events=(self._events.error(refusal, event_id),))
+
+    def preset(self, session: object) -> Received:
+        """A session that was configured before it began, by whoever opened the door. The
+        events are empty, or hold the one error that says why nothing was changed."""
+        try:
+            patch = Fields(session, "session")
+            check_small(patch, 0)
+            return Received(inputs=self._configure(patch))
+        except Refusal as refusal:
+            return Received(events=(self._events.error(refusal),))
+
+    def _update(self, event: Fields, event_id: str) -> Received:
+        event.need("session")
+        before, heard_of = self._settings, self._config.extension.events
+        inputs = self._configure(Fields(event.values["session"], "session"))
+        told = [self._events.make("session.updated", session=self._session())]
+        if self._config.extension.events and (not heard_of or self._settings != before):
+            told.append(self._extras.engines(self._settings))
+        return Received(inputs, events=tuple(told))
+
+    def _configure(self, patch: Fields) -> tuple[ev.Input, ...]:
+        """Take the changes in whole or not at all; returns what the call must know of them."""
+        self._config = config = self._config.updated(patch)
+        settings = config.settings(self._base_settings)
+        rules = config.rules(self._base_rules)
+        rules = replace(rules, notices=notices_in(settings.language))
+        inputs: list[ev.Input] = []
+        if rules != self._rules:
+            inputs.append(ev.RulesChanged(rules))
+        if settings != self._settings:
+            inputs.append(ev.SettingsChanged(settings))
+        self._rules, self._settings = rules, settings
+        self._hearing.told = config.transcription is not None
+        self._hearing.manual = config.turn_detection is None
+        self._replies.paced = self._webrtc or self.binary_output
+        return tuple(inputs)
+
+    # Sound.
+
+    def _append(self, event: Fields) -> Received:
+        encoded = event.need("audio")
+        if not isinstance(encoded, str):
+            raise wrong_value("audio", "expected base64-encoded sound in a string")
+        try:
+            sound = binascii.a2b_base64(encoded, strict_mode=True)
+        except ValueError as error:
+            raise wrong_value("audio", "expected base64-encoded sound") from error
+        if len(sound) > AUDIO_BYTES_MAX:
+            raise wrong_value("audio", f"at most {AUDIO_BYTES_MAX} bytes at once")
+        if len(sound) % 2 and self.input_format.type == "audio/pcm":
+            raise wrong_value("audio", "expected 16-bit samples, but got an odd number of bytes")
+        added_ms = self.input_format.duration_ms(len(sound))
+        self._appends, self._buffer_ms = True, min(self._buffer_ms + added_ms, BUFFER_MS_MAX)
+        return Received(audio=sound or None)
+
+    def _commit(self, _: Fields, event_id: str) -> Received:
+        if self._appends and self._buffer_ms < COMMIT_MS_MIN:
+            raise refusal_of("commit_empty")
+        self._buffer_ms = 0.0
+        self._commits.append(event_id)
+        return Received((ev.Committed(),))
+
+    def _clear(self, _: Fields, event_id: str) -> Received:
+        self._buffer_ms = 0.0
+        cleared = self._events.make("input_audio_buffer.cleared")
+        return Received((ev.Cleared(),), events=(cleared,))
+
+    def _clear_output(self, _: Fields, event_id: str) -> Received:
+        """Fall silent. Harmless when nothing sounds, because clients send it to be sure."""
+        silent = self._replies.active is None and self._replies.sounding is None
+        if silent or self._cancels:
+            return Received()
+        self._cancels.append(event_id)
+        return Received((ev.Stopped(),))
+
+    # Items.
+
+    def _create_item(self, event: Fields, event_id: str) -> Received:
+        event.need("item")
+        item = self._items.new(Fields(event.values["item"], "item"), self._events.new_id)
+        previous_id = self._items.place(event.id("previous_item_id"))
+        self._items.insert(item, previous_id)
+        told = (
+            self._events.item("conversation.item.added", item.body, previous_id),
+            self._events.item("conversation.item.done", item.body, previous_id),
+        )
+        words = words_of(item.body) if item.body.get("role") == "user" else ""
+        if not words:
+            return Received(events=told)
+        self._chars_in += len(words)
+        self._hearing.inherited.unanswered.append(words)
+        return Received((ev.Typed(words, answer=False),), events=told)
+
+    def _delete_item(self, event: Fields, event_id: str) -> Received:
+        item_id = event.need_id("item_id")
+        self._items.delete(item_id)
+        deleted = self._events.make("conversation.item.deleted", item_id=item_id)
+        return Received(events=(deleted,))
+
+    def _retrieve_item(self, event: Fields, event_id: str) -> Received:
+        item = self._items.find(event.need_id("item_id"), "retrieve")
+        retrieved = self._events.make("conversation.item.retrieved", item=item.body)
+        return Received(events=(retrieved,))
+
+    def _truncate_item(self, event: Fields, event_id: str) -> Received:
+        item = self._items.find(event.need_id("item_id"), "truncate")
+        event.need_integer("content_index", 0, 0)
+        heard_ms = event.need_integer("audio_end_ms", 0, BUFFER_MS_MAX)
+        told = tuple(self._replies.truncate(item, heard_ms))
+        assert item.turn is not None, "only replies can be truncated"
+        return Received((ev.Truncated(item.turn, heard_ms),), events=told)
+
+    # Responses.
+
+    def _create_response(self, event: Fields, event_id: str) -> Received:
+        if self._config.kind == "transcription":
+            raise Refusal("A transcription session has no responses.", code="invalid_session_type")
+        given = event.child("response")
+        if given:
+            _check_in_band(given)
+        ask = ask_from(given, self._config, event_id)
+        active = self._replies.active
+        if active and active.turn != self._notice_turn and not self._cancels:
+            raise refusal_of("response_active")
+        self._asks = deque((each for each in self._asks if not each.doubtful), ASKS_MAX)
+        self._asks.append(ask)
+        return Received((*self._before_asking(), *self._asking(ask)))
+
+    def _before_asking(self) -> tuple[ev.Input, ...]:
+        """A response that is done may sound on in a client that keeps its own buffer. By asking
+        for the next one it says that it will play them one after the other."""
+        unheard = self._replies.unheard
+        if unheard is None or self._replies.paced:
+            return ()
+        return (ev.Played(unheard.turn, BUFFER_MS_MAX),)
+
+    def _asking(self, ask: Ask) -> tuple[ev.Input, ...]:
+        """The request, between the settings that only this response has and the usual ones."""
+        own = replace(
+            self._settings,
+            instructions=ask.instructions or self._settings.instructions,
+            voice=self._settings.voice if ask.voice == self._config.voice else ask.voice,
+        )
+        if own == self._settings:
+            return (ev.Asked(),)
+        return (ev.SettingsChanged(own), ev.Asked(), ev.SettingsChanged(self._settings))
+
+    def _cancel_response(self, event: Fields, event_id: str) -> Received:
+        wanted, active = event.id("response_id"), self._replies.active
+        other = active is not None and wanted not in ("", active.id)
+        if other or (active is None and (wanted or not self._asks)):
+            raise refusal_of("response_not_active", "response_id" if wanted else "")
+        self._cancels.append(event_id)
+        return Received((ev.Stopped(),))
+
+    _OBEY: Mapping[str, Callable[[Dialect, Fields, str], Received]] = {
+        "session.update": _update,
+        "input_audio_buffer.commit": _commit,
+        "input_audio_buffer.clear": _clear,
+        "output_audio_buffer.clear": _clear_output,
+        "conversation.item.create": _create_item,
+        "conversation.item.delete": _delete_item,
+        "conversation.item.retrieve": _retrieve_item,
+        "conversation.item.truncate": _truncate_item,
+        "response.create": _create_response,
+        "response.cancel": _cancel_response,
+    }
+
+
+CLIENT_EVENTS = ("input_audio_buffer.append", *Dialect._OBEY)
+
+
+def _event_id(event: Fields) -> str:
+    """The client's own name for its event, to be given back with an error."""
+    value = event.values.get("event_id")
+    return value[:512] if isinstance(value, str) else ""
+
+
+def _check_in_band(given: Fields) -> None:
+    """Every response here belongs to the one conversation and hears all of it."""
+    given.choice("conversation", "auto", ("auto",))
+    if given.array("input", length_max=0):
+        raise wrong_value("response.input", "a response of its own context is not supported")

@@ -1,0 +1,190 @@
+"""The items of a conversation as clients see them, in their order. Pure.
+
+The list is bounded: when it grows beyond `ITEMS_MAX` items or `ITEMS_BYTES_MAX` bytes, the
+oldest items are forgotten, and asking for one of them is answered like asking for an unknown id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import orjson
+
+from .realtime_checks import NAME_CHARS_MAX, Fields, Refusal, wrong_value
+from .realtime_events import JsonObject, message
+
+ITEMS_MAX = 1_000
+ITEMS_BYTES_MAX = 2 * 1024 * 1024
+PARTS_MAX = 64
+ROOT = "root"
+
+# Which content parts a message of each role may hold, and where a part's words are. `text` is
+# how older clients still write what an assistant said.
+_PARTS: dict[str, dict[str, tuple[str, str]]] = {
+    "system": {"input_text": ("input_text", "text")},
+    "user": {
+        "input_text": ("input_text", "text"),
+        "input_audio": ("input_audio", "transcript"),
+    },
+    "assistant": {
+        "output_text": ("output_text", "text"),
+        "text": ("output_text", "text"),
+        "output_audio": ("output_audio", "transcript"),
+    },
+}
+
+
+@dataclass(slots=True)
+class Item:
+    """One item. `body` is what clients are told; it is replaced and never changed in place.
+
+    `turn` is set for replies: which turn they answer.
+    """
+
+    body: JsonObject
+    turn: int | None = None
+    size: int = field(init=False, default=0)
+
+    @property
+    def id(self) -> str:
+        return str(self.body["id"])
+
+
+class Items:
+    def __init__(self) -> None:
+        self._items: dict[str, Item] = {}
+        self._order: list[str] = []
+        self._bytes = 0
+
+    def __contains__(self, item_id: str) -> bool:
+        return item_id in self._items
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    @property
+    def last_id(self) -> str | None:
+        return self._order[-1] if self._order else None
+
+    def append(self, item: Item) -> str | None:
+        """Put the item last; returns the id of the one before it."""
+        return self.insert(item, self.last_id)
+
+    def insert(self, item: Item, after: str | None) -> str | None:
+        """Put the item after another, or first for None; returns the other's id."""
+        place = 0 if after is None else self._order.index(after) + 1
+        self._order.insert(place, item.id)
+        self._items[item.id] = item
+        item.size = len(orjson.dumps(item.body))
+        self._bytes += item.size
+        while len(self._order) > ITEMS_MAX or self._bytes > ITEMS_BYTES_MAX:
+            self._forget(self._order[0])
+        return after
+
+    def before(self, item_id: str) -> str | None:
+        """The id of the item before this one."""
+        place = self._order.index(item_id)
+        return self._order[place - 1] if place else None
+
+    def find(self, item_id: str, doing: str) -> Item:
+        """The item. `doing`: delete, retrieve or truncate, for the code of the `Refusal`."""
+        if (item := self._items.get(item_id)) is None:
+            raise Refusal(
+                f"Error {doing[:-1]}ing item: the item with id '{item_id}' does not exist.",
+                code=f"item_{doing}_invalid_item_id", param="item_id",
+            )  # fmt: skip
+        return item
+
+    def delete(self, item_id: str) -> None:
+        self.find(item_id, "delete")
+        self._forget(item_id)
+
+    def update(self, item: Item, **fields: object) -> None:
+        """Change what clients are told of an item; what was told before stays as it was."""
+        item.body = {**item.body, **fields}
+        if item.id in self._items:
+            size = len(orjson.dumps(item.body))
+            self._bytes += size - item.size
+            item.size = size
+
+    def _forget(self, item_id: str) -> None:
+        self._order.remove(item_id)
+        self._bytes -= self._items.pop(item_id).size
+
+    def place(self, previous_id: str) -> str | None:
+        """After which item a client's item goes: "" means last, "root" first."""
+        if not previous_id:
+            return self.last_id
+        if previous_id == ROOT:
+            return None
+        if previous_id not in self._items:
+            raise Refusal(
+                f"Error creating item: the previous item with id '{previous_id}' does not exist.",
+                code="item_create_invalid_previous_item_id", param="previous_item_id",
+            )  # fmt: skip
+        return previous_id
+
+    def new(self, given: Fields, new_id: Callable[[str], str]) -> Item:
+        """A client's item, checked and cleaned, under the client's id where it has one."""
+        item_id = given.id("id") or new_id("item")
+        if item_id in self._items or item_id == ROOT:
+            raise Refusal(
+                f"Error creating item: an item with id '{item_id}' already exists.",
+                code="item_create_duplicate_item_id", param=given.at("id"),
+            )  # fmt: skip
+        match given.choice("type", "message", _KINDS):
+            case "message":
+                return Item(_message(given, item_id))
+            case "function_call":
+                return Item(_function_call(given, item_id))
+            case _:
+                return Item(_function_call_output(given, item_id))
+
+
+_KINDS = ("message", "function_call", "function_call_output")
+
+
+def _message(given: Fields, item_id: str) -> JsonObject:
+    given.need("role")
+    role = given.choice("role", "", _PARTS)
+    given.need("content")
+    parts = [_part(part, role) for part in given.objects("content", length_max=PARTS_MAX)]
+    return message(item_id, role, parts)
+
+
+def _part(part: Fields, role: str) -> JsonObject:
+    options = _PARTS[role]
+    kind = part.choice("type", next(iter(options)), options)
+    named, field_name = options[kind]
+    if named == "input_audio" and not part.has(field_name):
+        raise wrong_value(part.at("type"), "recorded sound goes through input_audio_buffer.append")
+    return {"type": named, field_name: part.need_text(field_name)}
+
+
+def _function_call(given: Fields, item_id: str) -> JsonObject:
+    body: JsonObject = {
+        "id": item_id, "object": "realtime.item", "type": "function_call",
+        "status": "completed",
+        "name": given.need_text("name", bytes_max=NAME_CHARS_MAX),
+        "arguments": given.need_text("arguments"),
+    }  # fmt: skip
+    if call_id := given.id("call_id"):
+        body["call_id"] = call_id
+    return body
+
+
+def _function_call_output(given: Fields, item_id: str) -> JsonObject:
+    return {
+        "id": item_id, "object": "realtime.item", "type": "function_call_output",
+        "status": "completed", "call_id": given.need_id("call_id"),
+        "output": given.need_text("output"),
+    }  # fmt: skip
+
+
+def words_of(body: JsonObject) -> str:
+    """All the words of a message item, its parts joined by a line break."""
+    content = body.get("content")
+    parts = content if isinstance(content, list) else []
+    words = [part.get("text") or part.get("transcript") or "" for part in parts]
+    return "\n".join(filter(None, words)).strip()

@@ -1,0 +1,170 @@
+"""What one reply says, how long it sounds, and how much of it was heard. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from engines.speech import OPUS_FRAME_MS, Turn, WordTime
+
+from .events import Latency
+
+_WORD = re.compile(r"\S+")
+
+
+@dataclass(slots=True)
+class Piece:
+    """A stretch of text and the sound made of it so far."""
+
+    text: str
+    words: list[WordTime] = field(default_factory=list)
+    sound_ms: int = 0
+
+    def heard_chars(self, heard_ms: int, *, whole: bool) -> int:
+        """How many characters were fully said after `heard_ms` of this piece's sound.
+
+        `whole`: all of the piece's sound has been made. Without word times the words are
+        taken to be equally long.
+        """
+        if whole and heard_ms >= self.sound_ms:
+            return len(self.text)
+        if self.words:
+            ended = [word for word, after in pairwise(self.words) if after.start_ms <= heard_ms]
+            return ended[-1].char_end if ended else 0
+        if not self.sound_ms:
+            return 0
+        ends = self._word_ends()
+        count = len(ends) * heard_ms // self.sound_ms
+        return ends[min(count, len(ends)) - 1] if count else 0
+
+    def begun_chars(self, heard_ms: int) -> int:
+        """How many characters have begun to be said after `heard_ms`."""
+        if self.words:
+            begun = [word for word in self.words if word.start_ms <= heard_ms]
+            return begun[-1].char_end if begun else 0
+        if not self.sound_ms:
+            return 0
+        ends = self._word_ends()
+        count = -(-len(ends) * min(heard_ms, self.sound_ms) // self.sound_ms)
+        return ends[count - 1] if count else 0
+
+    def _word_ends(self) -> list[int]:
+        return [match.end() for match in _WORD.finditer(self.text)]
+
+
+@dataclass(slots=True)
+class Reply:
+    pieces: list[Piece] = field(default_factory=list)
+    sound_ms: int = 0
+    played_ms: int = 0
+    # When the sound began, moved on by every pause.
+    began_ms: int = 0
+    made: bool = False
+    hangs_up: bool = False
+    told_chars: int = 0
+
+    def add_sound(self) -> None:
+        if not self.pieces:
+            self.pieces.append(Piece(""))
+        self.pieces[-1].sound_ms += OPUS_FRAME_MS
+        self.sound_ms += OPUS_FRAME_MS
+
+    def add_word(self, word: WordTime) -> None:
+        if self.pieces:
+            self.pieces[-1].words.append(word)
+
+    def play(self, played_ms: int) -> None:
+        self.played_ms = min(max(played_ms, self.played_ms), self.sound_ms)
+
+    def truncate(self, heard_ms: int) -> None:
+        """The listener says that only this much was heard; never more than was made."""
+        self.played_ms = min(max(heard_ms, 0), self.sound_ms)
+
+    @property
+    def text(self) -> str:
+        return " ".join(piece.text for piece in self.pieces)
+
+    @property
+    def finished(self) -> bool:
+        return self.made and self.played_ms >= self.sound_ms
+
+    def heard(self) -> str:
+        """The words that reached the listener in full."""
+        heard, left_ms = list[str](), self.played_ms
+        for index, piece in enumerate(self.pieces):
+            whole = self.made or index < len(self.pieces) - 1
+            chars = piece.heard_chars(left_ms, whole=whole)
+            heard.append(piece.text[:chars])
+            if chars < len(piece.text) or left_ms < piece.sound_ms:
+                break  # A piece without text can be cut as well.
+            left_ms -= piece.sound_ms
+        return " ".join(filter(None, heard)).strip()
+
+    def begun_chars(self) -> int:
+        """How many characters of `text` have begun to be heard."""
+        chars, left_ms = 0, self.played_ms
+        for piece in self.pieces:
+            if left_ms < piece.sound_ms or piece is self.pieces[-1]:
+                begun = piece.begun_chars(left_ms)
+                return chars + begun if begun else max(chars - 1, 0)
+            chars += len(piece.text) + 1
+            left_ms -= piece.sound_ms
+        return chars
+
+
+@dataclass(slots=True)
+class Marks:
+    """When the steps from the user's last sound to the reply's first were taken."""
+
+    speech_ended_ms: int = 0
+    endpoint_ms: int = 0
+    words_ms: int = 0
+    token_ms: int | None = None
+    sentence_ms: int | None = None
+    audio_ms: int | None = None
+
+    def latency(self, turn: int, packet_ms: int) -> Latency:
+        """The parts of the gap; a step that was not seen took no time of its own."""
+        steps = [self.speech_ended_ms, self.endpoint_ms, self.words_ms]
+        for mark_ms in (self.token_ms, self.sentence_ms, self.audio_ms, packet_ms):
+            steps.append(max(steps[-1], steps[-1] if mark_ms is None else mark_ms))
+        parts = [after - before for before, after in pairwise(steps)]
+        return Latency(turn, *parts)
+
+
+@dataclass(slots=True)
+class OpenTurn:
+    """The turn that has the floor, or wants it."""
+
+    number: int
+    said: list[str] = field(default_factory=list)
+    partial: str = ""
+    # Utterances that ended and whose words are still on their way.
+    awaited: int = 0
+    reply: Reply = field(default_factory=Reply)
+    # A reply was asked for, and its end has not been told yet.
+    replying: bool = False
+    # It only says something on the server's behalf, and is not part of the talk.
+    notice: bool = False
+    # Why the recogniser cannot hear the utterance that is being spoken; empty: it can.
+    deaf: str = ""
+    # The client wants a reply as soon as the words are known.
+    asked: bool = False
+    marks: Marks = field(default_factory=Marks)
+    timed: bool = False
+
+    @property
+    def user(self) -> str:
+        return " ".join(filter(None, [*self.said, self.partial]))
+
+
+@dataclass(slots=True)
+class PastTurn:
+    number: int
+    user: str
+    reply: Reply
+
+    def as_turn(self) -> Turn:
+        heard = self.reply.heard()
+        return Turn(self.user, heard, bool(self.reply.pieces) and not self.reply.finished)

@@ -1,0 +1,119 @@
+"""The rules of one call: turn-taking, patience and limits. Pure; times in milliseconds."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from engines.speech import PCM_FRAME_MS
+
+MINUTE_MS = 60_000
+
+
+class Interruption(enum.Enum):
+    """What speech does to a reply that is being spoken."""
+
+    RESUMES = "resumes"  # Pause; drop the reply when words come, go on when none do.
+    CANCELS = "cancels"  # Drop the reply at once. For clients that empty their own buffer.
+    WAITS = "waits"  # The reply goes on; the words are answered after it.
+
+
+@dataclass(frozen=True, slots=True)
+class Notices:
+    """What is spoken on the server's behalf; an empty text is not spoken.
+
+    `warning_short` is for the caller who never had a whole minute to be warned of; `stopping`
+    is the farewell of a server that must stop while there is time left; `deaf`
+    for words that could not be recognised, `apology` for a reply that could not be given.
+    """
+
+    warning: str
+    warning_short: str
+    farewell: str
+    stopping: str
+    deaf: str
+    apology: str
+
+
+ENGLISH = Notices(
+    warning="We have one minute left.",
+    warning_short="We are almost out of time.",
+    farewell="Our time is up. Goodbye!",
+    stopping="I have to stop here. Please call again in a moment. Goodbye!",
+    deaf="Sorry, I could not hear that. You can also write to me.",
+    apology="Sorry, something went wrong. Please say that again.",
+)
+RUSSIAN = Notices(
+    warning="У нас осталась одна минута.",
+    warning_short="Наше время почти закончилось.",
+    farewell="Наше время вышло. До свидания!",
+    stopping="Мне нужно прерваться. Позвоните снова через минуту. До свидания!",
+    deaf="Извините, я не расслышал. Вы можете мне и написать.",
+    apology="Извините, что-то пошло не так. Повторите, пожалуйста.",
+)
+SILENT = Notices("", "", "", "", "", "")
+
+
+def notices_in(language: str) -> Notices:
+    """The notices in an ISO 639-1 language; in English where we have no better."""
+    return {"ru": RUSSIAN}.get(language, ENGLISH)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpointing:
+    """When an utterance begins and ends.
+
+    `manual`: push-to-talk; silence never ends an utterance, `Committed` does.
+    """
+
+    speech_above: float = 0.50
+    silence_below: float = 0.35
+    onset_ms: int = 96
+    barge_in_ms: int = 256
+    pause_ms: int = 600
+    pause_unfinished_ms: int = 1_200
+    utterance_ms_max: int = 30_000
+    pre_roll_ms: int = 320
+    # Push-to-talk keeps this much sound that nobody has committed yet.
+    uncommitted_ms_max: int = 60_000
+    manual: bool = False
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.silence_below < self.speech_above <= 1
+        assert 0 < self.onset_ms <= self.barge_in_ms
+        assert 0 < self.pause_ms <= self.pause_unfinished_ms
+
+    @property
+    def kept_frames(self) -> int:
+        """How many frames to keep from before anybody noticed that they matter."""
+        if self.manual:
+            return self.uncommitted_ms_max // PCM_FRAME_MS
+        return (self.pre_roll_ms + self.barge_in_ms) // PCM_FRAME_MS + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    endpointing: Endpointing = Endpointing()
+    interruption: Interruption = Interruption.RESUMES
+    # The agent speaks first.
+    greets: bool = False
+    # An endpoint asks for a reply by itself; otherwise only `Asked` does.
+    answers: bool = True
+    # A speech-to-speech engine needs no words before it answers.
+    answers_sound: bool = False
+    connect_ms_max: int = 15_000
+    frame_gap_ms_max: int = 2_000
+    # How long to wait for the last words: with some in hand, and with none.
+    transcribing_ms_max: int = 2_500
+    wordless_ms_max: int = 8_000
+    thinking_ms_max: int = 10_000
+    playout_slack_ms: int = 1_500
+    # A paused reply goes on when this long after the noise no words have come.
+    resume_ms: int = 2_000
+    # This much speech over a paused reply is an interruption even before words come.
+    insist_ms: int = 1_200
+    idle_ms_max: int = 120_000
+    call_ms_max: int = 30 * MINUTE_MS
+    warn_before_end_ms: int = 60_000
+    farewell_before_end_ms: int = 6_000
+    notices: Notices = ENGLISH
