@@ -1,0 +1,1 @@
+"""What may staff see and change?"""

@@ -1,0 +1,122 @@
+"""The curve of latency against calls, ours and others', as one SVG without any library."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from .figures import Figures
+from .peers import PEERS
+
+WIDTH, HEIGHT = 860, 480
+LEFT, RIGHT, TOP, BOTTOM = 70, 250, 50, 60
+_MS_MIN, _MS_MAX = 1.0, 4_000.0
+_TICKS_MS = (1, 3, 10, 30, 100, 300, 1_000, 3_000)
+_OURS = {"ws": "#0b6e4f", "json": "#1f77b4", "webrtc": "#b5179e"}
+_THEIRS = ("#8d6e63", "#78909c", "#a1887f", "#b0a04f", "#9e7bb5")
+_NAMES = {"ws": "WebSocket", "json": "WebSocket JSON", "webrtc": "WebRTC"}
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Calls against milliseconds."""
+
+    name: str
+    colour: str
+    dashed: bool
+    points: tuple[tuple[int, float], ...]
+
+
+def svg(rows: Sequence[Figures]) -> str:
+    """p95 of added latency over the number of calls, both axes logarithmic."""
+    curves = [*_ours(rows), *_theirs({row.transport for row in rows})]
+    calls_max = max([10, *(calls for curve in curves for calls, _ in curve.points)])
+    parts = [*_frame(calls_max)]
+    for index, curve in enumerate(curves):
+        parts += _draw(curve, calls_max)
+        parts += _legend(curve, index)
+    body = "\n".join(parts)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        f'font-family="sans-serif" font-size="12" role="img">\n'
+        f"<title>Added latency, p95, against calls on one core</title>\n"
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>\n{body}\n</svg>\n'
+    )
+
+
+def _ours(rows: Sequence[Figures]) -> Iterable[Curve]:
+    for transport in dict.fromkeys(row.transport for row in rows):
+        found = sorted(
+            (row.calls, row.p95_ms)
+            for row in rows
+            if row.transport == transport and not math.isnan(row.p95_ms)
+        )
+        yield Curve(f"here, {_NAMES[transport]}", _OURS[transport], False, tuple(found))
+
+
+def _theirs(transports: set[str]) -> Iterable[Curve]:
+    kinds = dict.fromkeys((peer.server, peer.transport) for peer in PEERS)
+    shown = [kind for kind in kinds if kind[1] in transports]
+    for index, (server, transport) in enumerate(shown):
+        points = tuple(
+            (peer.calls, float(peer.p95_ms))
+            for peer in PEERS
+            if (peer.server, peer.transport) == (server, transport)
+        )
+        colour = _THEIRS[index % len(_THEIRS)]
+        yield Curve(f"{server}, {_NAMES[transport]}", colour, True, points)
+
+
+def _x(calls: float, calls_max: int) -> float:
+    return LEFT + (WIDTH - LEFT - RIGHT) * math.log(max(calls, 1)) / math.log(calls_max)
+
+
+def _y(ms: float) -> float:
+    share = math.log(min(max(ms, _MS_MIN), _MS_MAX) / _MS_MIN) / math.log(_MS_MAX / _MS_MIN)
+    return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share
+
+
+def _frame(calls_max: int) -> Iterable[str]:
+    yield _text(LEFT, 28, "Added latency, p95 in ms, against calls on one core", size=15)
+    right = WIDTH - RIGHT
+    for ms in _TICKS_MS:
+        yield _line(LEFT, _y(ms), right, _y(ms), "#e0e0e0")
+        yield _text(LEFT - 8, _y(ms) + 4, f"{ms:,}", anchor="end")
+    ticks = [n for n in (1, 2, 5, 10, 20, 40, 100, 200, 500, 1_000, 2_000) if n <= calls_max]
+    for calls in ticks:
+        x = _x(calls, calls_max)
+        yield _line(x, HEIGHT - BOTTOM, x, HEIGHT - BOTTOM + 5, "#555")
+        yield _text(x, HEIGHT - BOTTOM + 20, str(calls), anchor="middle")
+    yield _line(LEFT, HEIGHT - BOTTOM, right, HEIGHT - BOTTOM, "#555")
+    yield _text((LEFT + right) / 2, HEIGHT - 20, "calls", anchor="middle")
+    yield _text(WIDTH - RIGHT + 20, HEIGHT - 20, "dashed: measured earlier, elsewhere", size=10)
+
+
+def _draw(curve: Curve, calls_max: int) -> Iterable[str]:
+    dash = ' stroke-dasharray="5 4"' if curve.dashed else ""
+    points = [(_x(calls, calls_max), _y(ms)) for calls, ms in curve.points]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    yield f'<polyline points="{path}" fill="none" stroke="{curve.colour}" stroke-width="2"{dash}/>'
+    for x, y in points:
+        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{curve.colour}"/>'
+
+
+def _legend(curve: Curve, index: int) -> Iterable[str]:
+    x, y = WIDTH - RIGHT + 20, TOP + 10 + index * 20
+    yield _line(x, y, x + 24, y, curve.colour, dashed=curve.dashed)
+    yield f'<rect x="{x + 8}" y="{y - 4}" width="8" height="8" fill="{curve.colour}"/>'
+    yield _text(x + 32, y + 4, curve.name)
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, colour: str, *, dashed: bool = False) -> str:
+    dash = ' stroke-dasharray="5 4"' if dashed else ""
+    return (
+        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}"{dash}/>'
+    )
+
+
+def _text(x: float, y: float, said: str, *, anchor: str = "start", size: int = 12) -> str:
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}"'
+    return f'<text {place} fill="#333">{escape(said)}</text>'

@@ -1,0 +1,148 @@
+"""Measure how many calls one core holds: callers with real speech against a server whose
+engines answer at once, each in processes and on cores of their own.
+
+Without --url a fresh server is started for each row, pinned to one core. Only loopback
+addresses are called.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from voice_server.bench.figures import Figures
+    from voice_server.bench.run import Plan
+
+HELP = "measure how many calls one core holds"
+_CALLS = {"ws": (1, 10, 20, 40), "json": (1, 20), "webrtc": (1, 5, 10, 15)}
+_RECORDINGS_MAX = 6
+# Into a file the table goes whole.
+_WIDTH = 132
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "exit codes:\n  0  measured\n  1  a turn, a call or a bill was lost\n  2  wrong use"
+    )
+    parser.add_argument("--calls", help="numbers of calls, such as 1,10,40 (default: a ladder)")
+    parser.add_argument(
+        "--transport", default="ws,json,webrtc", help="of ws, json, webrtc (default: all)"
+    )
+    parser.add_argument("--seconds", type=float, default=15.0, help="of each row (default: 15)")
+    parser.add_argument(
+        "--audio", type=Path, action="append", default=[], metavar="PATH",
+        help="a recording, or a folder of them, to speak with (default: eSpeak NG speaks)",
+    )  # fmt: skip
+    parser.add_argument("--url", default="", help="a server that runs on this machine already")
+    parser.add_argument("--key", default="", help="its API key")
+    parser.add_argument("--seed", type=int, default=1, help="of the callers' choices")
+    parser.add_argument("--output", type=Path, default=Path("bench-results"), metavar="FOLDER",
+                        help="for bench.json and bench.svg (default: bench-results)")  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from engines.audio import BadAudio
+    from voice_server.bench.run import NotLoopback, loopback
+    from voice_server.bench.speech import NoSpeech
+    from voice_server.client.caller import CallFailed
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH
+    try:
+        points = _points(options)
+        if options.url:
+            loopback(options.url)
+        with tempfile.TemporaryDirectory(prefix="voice-bench-") as folder:
+            rows = asyncio.run(_measure(options, points, Path(folder), console))
+    except (NotLoopback, NoSpeech, BadAudio, ValueError, OSError) as error:
+        print(f"voice-server bench: {error}", file=sys.stderr)
+        return 2
+    except CallFailed as error:
+        print(f"voice-server bench: {error}", file=sys.stderr)
+        return 1
+    _write(options.output, rows, console)
+    return 0 if all(row.is_sound for row in rows) else 1
+
+
+async def _measure(
+    options: argparse.Namespace, points: tuple[tuple[str, int], ...], folder: Path, console: Console
+) -> list[Figures]:
+    from voice_server.bench.run import SILENCE_MS, Plan, cores
+    from voice_server.bench.speech import prepare
+
+    console.print("Preparing speech …", style="dim")
+    clips = await prepare(_recordings(options.audio), folder, pause_ms=SILENCE_MS)
+    found = cores(sorted(os.sched_getaffinity(0)))
+    told = f"Server on core {found.server}, callers on {', '.join(map(str, found.callers))}."
+    if found.shared:
+        told += " There is only one core: the callers slow the server down."
+    console.print(told, style="dim")
+    plan = Plan(points, options.seconds, clips, options.url, options.key, options.seed)
+    return await _rows(plan, console)
+
+
+async def _rows(plan: Plan, console: Console) -> list[Figures]:
+    from voice_server.bench.report import show
+    from voice_server.bench.run import measure
+
+    rows = []
+    with console.status("…") as status:
+        async for row in measure(plan, lambda what: status.update(f"Measuring {what} …")):
+            rows.append(row)
+            console.print(f"  {row.transport} {row.calls}: p95 {row.p95_ms:.0f} ms", style="dim")
+    show(console, rows)
+    return rows
+
+
+def _points(options: argparse.Namespace) -> tuple[tuple[str, int], ...]:
+    """What to measure, refused where it would be endless. Raises `ValueError`."""
+    from voice_server.bench.run import CALLS_MAX, SECONDS_MAX, TRANSPORTS
+
+    if not 0 < options.seconds <= SECONDS_MAX:
+        raise ValueError(f"--seconds must be more than 0 and at most {SECONDS_MAX}")
+    transports = [name.strip() for name in options.transport.split(",") if name.strip()]
+    if not transports or set(transports) - set(TRANSPORTS):
+        raise ValueError(f"--transport is a list of {', '.join(TRANSPORTS)}")
+    given = None
+    if options.calls is not None:
+        given = [int(number) for number in options.calls.split(",")]
+        if not given or not all(0 < number <= CALLS_MAX for number in given):
+            raise ValueError(f"--calls are numbers from 1 to {CALLS_MAX}")
+    return tuple((name, calls) for name in transports for calls in given or _CALLS[name])
+
+
+def _recordings(given: list[Path]) -> list[Path]:
+    """The files named, and of each folder the first few."""
+    found: list[Path] = []
+    for path in given:
+        if path.is_dir():
+            suffixes = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a"}
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in suffixes)
+            found += inside[:_RECORDINGS_MAX]
+        else:
+            found.append(path)
+    if given and not found:
+        raise ValueError("--audio names no recording")
+    return found
+
+
+def _write(folder: Path, rows: list[Figures], console: Console) -> None:
+    from voice_server.bench.picture import svg
+    from voice_server.bench.report import as_json
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "bench.json").write_text(json.dumps(as_json(rows), indent=2))
+    (folder / "bench.svg").write_text(svg(rows))
+    console.print(f"Written: {folder / 'bench.json'} and {folder / 'bench.svg'}", style="dim")

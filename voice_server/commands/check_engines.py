@@ -1,0 +1,148 @@
+"""Checks of the engines, each on the other's work: the voice speaks, the detector must find
+speech in it, and the recogniser must find words."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from .finding import OK, PROBLEM, WARNING, Finding
+
+if TYPE_CHECKING:
+    from engines.registry import Registry
+    from engines.speech import PcmFrame
+    from voice_server.config import Config
+
+_SENTENCE = "Hello, how are you today?"
+_MODELS = "voice-server models pull base"
+
+
+async def check_voice(config: Config) -> list[Finding]:
+    from engines.speech import EngineError
+
+    try:
+        async with _started(config, speaks=config.text_to_speech) as registry:
+            spoken_ms = len(await _spoken(registry, config.text_to_speech)) * 32
+    except EngineError as error:
+        remedy = "Reinstall espeakng-loader, or choose another VOICE_SERVER_TEXT_TO_SPEECH."
+        return [Finding(PROBLEM, "voice", f"{config.text_to_speech}: {error}", remedy)]
+    if spoken_ms < 500:
+        said = f"{config.text_to_speech} made {spoken_ms} ms of sound for a sentence"
+        return [Finding(PROBLEM, "voice", said, "Reinstall espeakng-loader.")]
+    return [Finding(OK, "voice", f"{config.text_to_speech} speaks")]
+
+
+async def check_detector(config: Config) -> list[Finding]:
+    from engines.silero import SileroDetector
+    from engines.speech import EngineError
+
+    detector = SileroDetector()
+    try:
+        async with _started(config) as registry:
+            frames = await _spoken(registry, "espeak")
+        await detector.start()
+        stream = detector.open()
+        with contextlib.closing(stream):
+            highest = max([await stream.probability(frame) for frame in frames])
+    except EngineError as error:
+        remedy = "Reinstall silero-vad and onnxruntime."
+        return [Finding(PROBLEM, "voice activity", f"Silero: {error}", remedy)]
+    finally:
+        await detector.close()
+    if highest < 0.5:
+        said = f"Silero hears no speech in a spoken sentence ({highest:.2f})"
+        return [Finding(PROBLEM, "voice activity", said, "Reinstall silero-vad.")]
+    return [Finding(OK, "voice activity", f"Silero hears speech ({highest:.2f})")]
+
+
+async def check_recogniser(config: Config) -> list[Finding]:
+    from engines.registry import LANGUAGES, EngineOptions, Registry
+
+    options = EngineOptions(whisper_model=config.whisper_model, models_dir=config.models_dir)
+    registry, found = Registry(options), []
+    for language in LANGUAGES:
+        name, notice = registry.hears(config.speech_to_text, language)
+        if name and language == LANGUAGES[0]:
+            found.append(await _check_ears(config, name, notice))
+        elif not name:
+            level = PROBLEM if language == LANGUAGES[0] else WARNING
+            found.append(Finding(level, "recogniser", f"{language}: {notice}"))
+    return found
+
+
+async def _check_ears(config: Config, name: str, notice: str) -> Finding:
+    from engines.speech import EngineError
+
+    try:
+        async with _started(config, hears=name) as registry:
+            heard = await _heard(registry, name, await _spoken(registry, "espeak"))
+    except EngineError as error:
+        remedy = f"Reinstall it, or pull other weights: {_MODELS}."
+        return Finding(PROBLEM, "recogniser", f"{name}: {error}", remedy)
+    said = f"{name} heard {heard!r} for {_SENTENCE!r}"
+    if not heard:
+        return Finding(WARNING, "recogniser", said, f"Pull Whisper weights: {_MODELS}.")
+    return Finding(OK, "recogniser", said, notice)
+
+
+async def check_whisper(config: Config) -> list[Finding]:
+    from engines.registry import whisper_weights
+
+    where = await asyncio.to_thread(whisper_weights, config.whisper_model, config.models_dir)
+    if where is not None:
+        return [Finding(OK, "Whisper", f"weights of {config.whisper_model} in {where}")]
+    said = f"no weights of {config.whisper_model} in {config.models_dir}"
+    remedy = f"For better ears: voice-server models pull {config.whisper_model}."
+    level = PROBLEM if config.speech_to_text == "whisper" else OK
+    return [Finding(level, "Whisper", said, remedy)]
+
+
+@contextlib.asynccontextmanager
+async def _started(
+    config: Config, *, hears: str = "scripted", speaks: str = "espeak"
+) -> AsyncIterator[Registry]:
+    """The engines of a check, ready. Raises `EngineError`."""
+    from engines.registry import EngineOptions, Registry
+
+    options = EngineOptions(
+        speech_to_text=hears, text_to_speech=speaks, whisper_model=config.whisper_model,
+        models_dir=config.models_dir,
+    )  # fmt: skip
+    registry = Registry(options)
+    try:
+        await registry.start()
+        yield registry
+    finally:
+        await registry.close()
+
+
+async def _spoken(registry: Registry, voice: str) -> list[PcmFrame]:
+    """What the voice makes of a sentence, as a microphone would hear it."""
+    from engines.audio import OpusDecoder, PcmFramer
+    from engines.speech import PCM_RATE_HZ, OpusFrame
+
+    decoder, framer = OpusDecoder(PCM_RATE_HZ), PcmFramer()
+    frames: list[PcmFrame] = []
+    speech = registry.text_to_speech(voice).synthesize(_SENTENCE, voice="", language="en")
+    async with contextlib.aclosing(speech) as sounds:
+        async for sound in sounds:
+            if isinstance(sound, OpusFrame):
+                frames += framer.feed(decoder.decode(sound.packet))
+    return [*frames, *framer.flush()]
+
+
+async def _heard(registry: Registry, name: str, frames: list[PcmFrame]) -> str:
+    async def stream() -> AsyncIterator[PcmFrame]:
+        for frame in frames:
+            yield frame
+            await asyncio.sleep(0)
+
+    said = []
+    words = registry.speech_to_text(name, "en").transcribe(stream(), language="en")
+    async with contextlib.aclosing(words) as transcripts:
+        async for transcript in transcripts:
+            if transcript.final:
+                said.append(transcript.text.strip())
+    return " ".join(filter(None, said))

@@ -1,0 +1,134 @@
+"""Engines and weights: who hears and speaks which language, which weights are here, and
+fetching those that are not.
+
+  voice-server models               what there is
+  voice-server models pull NAME     fetch Whisper weights
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from .settings import add_set_argument, parsed, read_config
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from engines.models import Pulling
+    from engines.registry import Registry
+    from voice_server.config import Config
+
+HELP = "list engines and weights, pull weights"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "exit codes:\n  0  done\n  1  the weights could not be fetched\n  2  wrong use"
+    parser.add_argument("action", nargs="?", choices=("list", "pull"), default="list")
+    parser.add_argument("name", nargs="?", help="the weights to pull, such as base or tiny.en")
+    add_set_argument(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    config = read_config(parsed(options.settings))
+    console = Console(highlight=False)
+    if options.action == "list":
+        return _list(config, console)
+    if not options.name:
+        print("voice-server models pull: say which, such as base", file=sys.stderr)
+        return 2
+    return _pull(config, options.name, console)
+
+
+def _list(config: Config, console: Console) -> int:
+    from engines.registry import EngineOptions, Registry
+
+    registry = Registry(
+        EngineOptions(
+            speech_to_text=config.speech_to_text, dialogue=config.dialogue,
+            text_to_speech=config.text_to_speech, whisper_model=config.whisper_model,
+            models_dir=config.models_dir,
+        )
+    )  # fmt: skip
+    console.print(_languages(registry, config))
+    console.print(_weights(config))
+    return 0
+
+
+def _languages(registry: Registry, config: Config) -> Table:
+    from rich.table import Table
+
+    from engines.registry import LANGUAGES
+
+    table = Table(title="Languages")
+    for title in ("language", "heard by", "spoken by", "answered by", "notice"):
+        table.add_column(title)
+    for language in LANGUAGES:
+        heard, notice = registry.hears(config.speech_to_text, language)
+        table.add_row(language, heard or "–", config.text_to_speech, config.dialogue, notice)
+    return table
+
+
+def _weights(config: Config) -> Table:
+    from rich.table import Table
+
+    from engines.models import KNOWN, directory_of, missing_from, present
+
+    table = Table(title=f"Whisper weights in {config.models_dir}")
+    for title in ("name", "languages", "MB", "state"):
+        table.add_column(title)
+    # A model of one's own may be a folder that has no known name.
+    here = {*present(config.models_dir)}
+    if not missing_from(directory_of(config.whisper_model, config.models_dir)):
+        here.add(config.whisper_model)
+    for name in dict.fromkeys([*KNOWN, *sorted(here)]):
+        known = KNOWN.get(name)
+        state = "here" if name in here else "not here"
+        table.add_row(
+            name,
+            known.languages if known else "?",
+            f"{known.megabytes:,}" if known else "?",
+            state + (", configured" if name == config.whisper_model else ""),
+        )
+    return table
+
+
+def _pull(config: Config, name: str, console: Console) -> int:
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    from engines.models import pull
+    from engines.speech import EngineError
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    try:
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task(name, total=None)
+
+            def show(pulling: Pulling) -> None:
+                progress.update(
+                    task, description=f"{name}: {pulling.file}", total=pulling.bytes_total,
+                    completed=pulling.bytes_done,
+                )  # fmt: skip
+
+            folder = pull(name, config.models_dir, show)
+    except EngineError as error:
+        print(f"voice-server models pull: {error}", file=sys.stderr)
+        return 1
+    console.print(f"{name} is in {folder}.")
+    if name != config.whisper_model:
+        console.print(f"To use it: VOICE_SERVER_WHISPER_MODEL={name}")
+    return 0

@@ -1,0 +1,77 @@
+"""Everything that can be configured, read once from the environment. Nobody else reads it.
+
+Each field is the environment variable `VOICE_SERVER_<NAME>`; a `.env` file in the working
+directory is read too. A value that cannot be used fails at start and names its variable.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class IceServer(BaseModel):
+    """One entry of `RTCConfiguration.iceServers`, for our side and for the browser's."""
+
+    model_config = ConfigDict(frozen=True)
+
+    urls: tuple[str, ...]
+    username: str | None = None
+    credential: SecretStr | None = None
+
+
+class Config(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="VOICE_SERVER_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65_535)
+    data_dir: Path = Path("data")
+    # sqlite+aiosqlite:///... or postgresql+asyncpg://...; empty: SQLite in data_dir.
+    database_url: str = ""
+    # redis://...; empty: one process keeps its own directory of live calls.
+    redis_url: str = ""
+    # When set, a caller must present it. Empty: everyone who can reach the server is the
+    # local user, which is only right on a loopback address.
+    api_key: SecretStr = SecretStr("")
+
+    speech_to_text: Literal["auto", "sphinx", "whisper", "scripted"] = "auto"
+    dialogue: Literal["tutor", "scripted"] = "tutor"
+    text_to_speech: Literal["espeak", "scripted"] = "espeak"
+    # A model name such as "tiny.en", or a directory that holds converted weights.
+    whisper_model: str = "base"
+    models_dir: Path = Path("data/models")
+    espeak_workers: int = Field(1, ge=1, le=16)
+    sphinx_workers: int = Field(1, ge=1, le=16)
+
+    ice_servers: tuple[IceServer, ...] = ()
+    # The secret shared with a coturn server (its `static-auth-secret`): TURN servers without
+    # a credential of their own are given one that holds for `turn_seconds`.
+    turn_secret: SecretStr = SecretStr("")
+    turn_seconds: int = Field(3_600, ge=60)
+
+    calls_max: int = Field(200, ge=1)
+    calls_per_user_max: int = Field(100, ge=1)
+    call_minutes_max: int = Field(60, ge=1)
+    idle_seconds_max: int = Field(120, ge=5)
+    drain_seconds: float = Field(20.0, ge=0)
+
+    # Money, in minor units of the currency (kopecks).
+    currency: str = Field("RUB", pattern=r"^[A-Z]{3}$")
+    price_per_minute: int = Field(500, ge=0)
+    demo_minutes: int = Field(10, ge=0)
+    local_credit: int = Field(100_000, ge=0)
+    # Minutes reserved at a time while a call lives.
+    hold_minutes: int = Field(5, ge=1)
+    lease_seconds: float = Field(15.0, gt=0)
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL of the database in use."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'voice.db'}"

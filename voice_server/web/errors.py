@@ -1,0 +1,99 @@
+"""Every refusal in one table: which error becomes which status and which code.
+
+The body is always `{"error": "...", "code": "..."}`: `error` is for people, `code` for
+programs. A refusal that time may cure carries `Retry-After`.
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ExceptionHandler
+
+from billing.database import DatabaseAway
+from billing.pricing import InsufficientFunds
+from engines.speech import EngineError
+from voice_server.calls.directory import DirectoryAway
+from voice_server.calls.offers import BadOffer
+from voice_server.calls.switchboard import CallRefused, TooManyCalls
+
+logger = logging.getLogger(__name__)
+
+
+class Refusal(Exception):
+    """A request that is not granted. `retry_after_s` when trying again may help."""
+
+    def __init__(
+        self, status: int, code: str, error: str, *, retry_after_s: int | None = None
+    ) -> None:
+        super().__init__(error)
+        self.status, self.code, self.error = status, code, error
+        self.retry_after_s = retry_after_s
+
+
+def refusal_of(error: Exception) -> Refusal:
+    """The one table. What is not in it is our own fault: 500."""
+    match error:
+        case Refusal():
+            return error
+        case CallRefused():
+            status = 429 if isinstance(error, TooManyCalls) else 503
+            return Refusal(status, error.code, str(error), retry_after_s=error.retry_after_s)
+        case InsufficientFunds():
+            return Refusal(402, "insufficient_funds", "There is not enough money for one minute.")
+        case DatabaseAway():
+            return Refusal(503, "database_away", "The books are out of reach.", retry_after_s=5)
+        case DirectoryAway():
+            return Refusal(
+                503, "directory_away", "The other servers are out of reach.", retry_after_s=5
+            )
+        case BadOffer():
+            return Refusal(error.status, error.code, str(error))
+        case EngineError():
+            return Refusal(422, "engine_unavailable", str(error))
+        case HTTPException(status_code=status, detail=detail):
+            return Refusal(status, _code_of(status), detail)
+        case _:
+            return Refusal(500, "internal_error", "Something went wrong on our side.")
+
+
+def response_of(refusal: Refusal) -> Response:
+    headers = {}
+    if refusal.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, refusal.retry_after_s))
+    if refusal.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(
+        {"error": refusal.error, "code": refusal.code}, refusal.status, headers=headers
+    )
+
+
+async def answer(request: Request, error: Exception) -> Response:
+    """For the application: any error, answered."""
+    refusal = refusal_of(error)
+    if isinstance(error, HTTPException) and error.headers:
+        response = response_of(refusal)
+        response.headers.update(error.headers)  # Such as Allow, for 405.
+        return response
+    return response_of(refusal)
+
+
+# What a call may be refused with, by whichever door it comes.
+REFUSALS = (
+    Refusal, CallRefused, InsufficientFunds, DatabaseAway, DirectoryAway, BadOffer, EngineError,
+)  # fmt: skip
+EXCEPTION_HANDLERS: dict[type[Exception] | int, ExceptionHandler] = dict.fromkeys(
+    (*REFUSALS, HTTPException, Exception), answer
+)
+
+
+def _code_of(status: int) -> str:
+    """404 → not_found."""
+    try:
+        return HTTPStatus(status).phrase.lower().replace(" ", "_").replace("-", "_")
+    except ValueError:
+        return "refused"

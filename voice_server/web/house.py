@@ -1,0 +1,178 @@
+"""All that a running server is made of, opened in order and closed in the reverse.
+
+    books (database, usage, reaper) ─► engines ─► ears ─► directory ─► wheel ─► switchboard
+
+The switchboard is the last to open and the first to close: every call ends, and is billed,
+while all that it stands on still works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy import select
+
+from billing.customers import Customers
+from billing.database import Database, DatabaseAway
+from billing.migrations import migrate
+from billing.pricing import PerMinute
+from billing.usage import Usage
+from engines.registry import EngineOptions, Registry
+from engines.silero import SileroDetector
+from engines.speech import EngineError, EngineSettings
+from voice_server.calls.directory import Directory, MemoryDirectory, RedisDirectory
+from voice_server.calls.pacing import Wheel
+from voice_server.calls.rules import Rules
+from voice_server.calls.switchboard import Caller, Limits, Switchboard
+from voice_server.config import Config
+
+from .auth import Gate
+
+logger = logging.getLogger(__name__)
+
+# A lease is renewed three times before it runs out.
+BEATS_PER_LEASE = 3
+DATABASE_SECONDS_MAX = 2.0
+
+
+@dataclass(slots=True)
+class House:
+    """What the doors need. One per process."""
+
+    config: Config
+    database: Database
+    customers: Customers
+    usage: Usage
+    engines: Registry
+    wheel: Wheel
+    switchboard: Switchboard
+    gate: Gate
+    settings: EngineSettings
+    rules: Rules
+    engines_warm: asyncio.Event = field(default_factory=asyncio.Event)
+    engines_trouble: str = ""
+
+    async def why_not_ready(self) -> str:
+        """Empty when the server takes calls; otherwise what is missing."""
+        if self.switchboard.draining:
+            return "draining"
+        if not self.engines_warm.is_set():
+            return self.engines_trouble or "the engines are warming up"
+        try:
+            async with asyncio.timeout(DATABASE_SECONDS_MAX):
+                await self.database.read(lambda session: session.execute(select(1)))
+        except (DatabaseAway, TimeoutError):
+            return "the database does not answer"
+        return ""
+
+    def settings_for(self, model: str) -> EngineSettings:
+        """What a call of this model begins with. Clients name models of other houses; such a
+        name is accepted and means the dialogue engine of the configuration."""
+        known = model in self.engines.dialogues
+        return replace(self.settings, dialogue=model) if known else self.settings
+
+    def describe(self, settings: EngineSettings) -> Mapping[str, object]:
+        """Which engines these settings mean, for the page: names, and an honest notice."""
+        return self.engines.describe(settings)
+
+
+@asynccontextmanager
+async def open_house(config: Config) -> AsyncIterator[House]:
+    """Build everything; leaving ends all calls, bills them and lets go of everything."""
+    async with AsyncExitStack() as stack:
+        database = Database(config.database)
+        stack.push_async_callback(database.close)
+        await migrate(config.database)
+        customers = Customers(
+            database, currency=config.currency, demo_minutes=config.demo_minutes,
+            local_credit=config.local_credit,
+        )  # fmt: skip
+        local = await customers.local_user()
+        usage = Usage(
+            database, server_id=secrets.token_hex(8), lease_seconds=config.lease_seconds,
+            hold_minutes=config.hold_minutes,
+        )  # fmt: skip
+        engines = Registry(engine_options(config))
+        stack.push_async_callback(engines.close)
+        ears = SileroDetector()
+        stack.push_async_callback(ears.close)
+        await ears.start()
+        directory = await _directory(config, stack)
+        wheel = Wheel(asyncio.get_running_loop())
+        stack.callback(wheel.close)
+        caller = Caller(local.user_id, local.name)
+        switchboard = Switchboard(
+            usage=usage, directory=directory, engines=engines, ears=ears,
+            tariff=_tariff(config), limits=_limits(config),
+        )  # fmt: skip
+        house = House(
+            config=config, database=database, customers=customers, usage=usage, engines=engines,
+            wheel=wheel, switchboard=switchboard, settings=engine_settings(config),
+            rules=call_rules(config),
+            gate=Gate(key=config.api_key.get_secret_value(), local=caller, host=config.host),
+        )  # fmt: skip
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        for work in (_warm_up(house), usage.keep_reaping()):
+            stack.callback(group.create_task(work).cancel)
+        await stack.enter_async_context(switchboard)
+        yield house
+
+
+async def _warm_up(house: House) -> None:
+    """Have the engines ready before the first call needs them."""
+    try:
+        await house.engines.start()
+    except EngineError as error:
+        house.engines_trouble = f"an engine did not start: {error}"
+        logger.error("not ready: %s", house.engines_trouble)
+        return
+    # The first WebRTC call should not wait for this import.
+    await asyncio.to_thread(__import__, "voice_server.calls.webrtc")
+    house.engines_warm.set()
+
+
+async def _directory(config: Config, stack: AsyncExitStack) -> Directory:
+    if not config.redis_url:
+        return MemoryDirectory()
+    directory = RedisDirectory(config.redis_url)
+    stack.push_async_callback(directory.close)
+    return directory
+
+
+def engine_options(config: Config) -> EngineOptions:
+    return EngineOptions(
+        speech_to_text=config.speech_to_text, dialogue=config.dialogue,
+        text_to_speech=config.text_to_speech, whisper_model=config.whisper_model,
+        models_dir=config.models_dir, espeak_workers=config.espeak_workers,
+        sphinx_workers=config.sphinx_workers,
+    )  # fmt: skip
+
+
+def engine_settings(config: Config) -> EngineSettings:
+    """What a call begins with; its client may change it."""
+    return EngineSettings(
+        speech_to_text=config.speech_to_text, dialogue=config.dialogue,
+        text_to_speech=config.text_to_speech,
+    )  # fmt: skip
+
+
+def call_rules(config: Config) -> Rules:
+    return replace(Rules(), idle_ms_max=config.idle_seconds_max * 1_000)
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(
+        calls_max=config.calls_max, calls_per_user_max=config.calls_per_user_max,
+        call_minutes_max=config.call_minutes_max,
+        heartbeat_s=config.lease_seconds / BEATS_PER_LEASE,
+    )  # fmt: skip
+
+
+def _tariff(config: Config) -> Callable[[Caller], PerMinute]:
+    tariff = PerMinute(config.currency, config.price_per_minute)
+    return lambda caller: tariff
