@@ -1,0 +1,44 @@
+"""The bench itself, small: a real server, real callers, every figure and every bill."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.commands.calling import voice_server
+
+
+@pytest.mark.parametrize("transport", ["ws", "json", "webrtc"])
+async def test_two_calls(transport: str, tmp_path: Path) -> None:
+    said = await voice_server(
+        "bench", "--calls", "2", "--seconds", "2", "--transport", transport,
+        "--output", tmp_path / "out", cwd=tmp_path,
+    )  # fmt: skip
+    assert said.code == 0, said.out + said.err
+    (row,) = json.loads((tmp_path / "out" / "bench.json").read_text())["measured"]
+    assert (row["transport"], row["placed"], row["bills"]) == (transport, 2, 2)
+    assert row["bills_wrong"] == row["lost"] == 0 and row["failures"] == []
+    assert row["turns"] + row["early"] >= 2 and row["frames"] > 20
+    assert row["cpu_s"] > 0
+    # Less than the silence that was waited for would mean that it was not.
+    assert row["early"] or row["p50_ms"] > -100
+    assert ElementTree.parse(tmp_path / "out" / "bench.svg")
+    assert "Added latency" in said.out and "measured earlier" in said.out
+
+
+async def test_other_machines_are_not_loaded(tmp_path: Path) -> None:
+    said = await voice_server("bench", "--url", "http://192.0.2.1:8000", cwd=tmp_path)
+    assert said.code == 2 and "loopback" in said.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--calls", "0"], ["--calls", "1,x"], ["--transport", "smoke"], ["--seconds", "0"],
+     ["--seconds", "nan"], ["--calls", "999999"], ["--audio", "/nowhere.wav", "--calls", "1"]],
+)  # fmt: skip
+async def test_wrong_use_is_refused(arguments: list[str], tmp_path: Path) -> None:
+    said = await voice_server("bench", *arguments, cwd=tmp_path)
+    assert said.code == 2 and "Traceback" not in said.err

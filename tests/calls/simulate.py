@@ -1,0 +1,242 @@
+"""Throw seeded nonsense at a conversation and hold it to its promises.
+
+`python -m tests.calls.simulate 400` runs 400 calls and says how fast.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from dataclasses import dataclass, field, replace
+
+from engines.speech import (
+    Cancel,
+    EndUtterance,
+    EngineFailed,
+    Hear,
+    OpusFrame,
+    ReplyAudio,
+    ReplyBegun,
+    ReplyDone,
+    ReplyText,
+    ReplyWord,
+    Respond,
+    Say,
+    Transcribed,
+    Transcript,
+    WordTime,
+)
+from voice_server.calls import events as ev
+from voice_server.calls.conversation import Conversation
+from voice_server.calls.floor import Phase
+from voice_server.calls.rules import Endpointing, Interruption, Rules
+
+from .playbook import FRAME
+
+_WORDS = ("", "a b c", "Yes.", "mm-hm", "my name is", "Stop now!")
+
+
+def happenings(rng: random.Random, turn: int) -> list[ev.Input]:
+    """One thing that may happen, often to a turn that is past or not yet there."""
+    number = max(0, turn + rng.choice((0, 0, 0, 0, 1, -1, -2)))
+    kinds: dict[str, float] = {
+        "heard": 60, "words": 9, "text": 5, "sound": 13, "word": 2, "begun": 2, "done": 4,
+        "played": 5, "failed": 0.7, "typed": 1.5, "stopped": 1, "asked": 1, "committed": 1,
+        "cleared": 0.5, "truncated": 0.7, "rules": 0.3, "allowed": 0.2, "end": 0.02,
+        "tick": 3, "hung": 0.05,
+    }  # fmt: skip
+    match rng.choices(list(kinds), list(kinds.values()))[0]:
+        case "heard":
+            return [ev.Heard(FRAME, rng.choice((0.95, 0.02, 0.4)))] * rng.randint(1, 40)
+        case "words":
+            return [Transcribed(number, Transcript(rng.choice(_WORDS), rng.random() < 0.6))]
+        case "text":
+            return [ReplyText(number, "one two three")]
+        case "sound":
+            return [ReplyAudio(number, OpusFrame(str(number).encode()))] * rng.randint(1, 60)
+        case "word":
+            return [ReplyWord(number, WordTime(4, 7, rng.randint(0, 900)))]
+        case "begun":
+            return [ReplyBegun(number)]
+        case "done":
+            return [ReplyDone(number, rng.random() < 0.03)]
+        case "played":
+            return [ev.Played(number, rng.randint(0, 3_000))]
+        case "failed":
+            return [EngineFailed(number, "x")]
+        case "typed":
+            return [ev.Typed("hello", rng.random() < 0.5)]
+        case "stopped":
+            return [ev.Stopped()]
+        case "asked":
+            return [ev.Asked()]
+        case "committed":
+            return [ev.Committed()]
+        case "cleared":
+            return [ev.Cleared()]
+        case "truncated":
+            return [ev.Truncated(number, rng.randint(0, 3_000))]
+        case "rules":
+            return [ev.RulesChanged(some_rules(rng))]
+        case "allowed":
+            return [ev.Allowed(rng.randint(60_000, 400_000))]
+        case "end":
+            return [ev.EndWithin(rng.randint(0, 20_000))]
+        case "hung":
+            return [ev.HungUp()]
+        case _:
+            return [ev.Tick()]
+
+
+def some_rules(rng: random.Random) -> Rules:
+    return Rules(
+        endpointing=Endpointing(manual=rng.random() < 0.2),
+        interruption=rng.choice(list(Interruption)),
+        greets=rng.random() < 0.3,
+        answers=rng.random() < 0.8,
+        answers_sound=rng.random() < 0.2,
+        call_ms_max=rng.choice((45_000, 180_000, 1_800_000)),
+    )
+
+
+@dataclass
+class Promises:
+    """What must hold for the actions of one call, whatever happens to it."""
+
+    call: Conversation
+    dead: set[int] = field(default_factory=set)
+    asked: set[int] = field(default_factory=set)
+    finished: set[int] = field(default_factory=set)
+    heard: set[int] = field(default_factory=set)
+    paused: set[int] = field(default_factory=set)
+    sounding: set[int] = field(default_factory=set)
+    flushed: set[int] = field(default_factory=set)
+    awaited: dict[int, int] = field(default_factory=dict)
+    minutes: int = 0
+    allowed_ms: int = 0
+    closed: ev.Closed | None = None
+
+    def check(self, actions: list[ev.Action]) -> None:
+        for action in actions:
+            assert self.closed is None, "an action after Closed"
+            self._check_engine(action)
+            self._check_link(action)
+
+    def _check_engine(self, action: ev.Action) -> None:
+        match action:
+            case Hear(turn, _):
+                assert turn not in self.dead, "sound for a turn that is over"
+                self.heard.add(turn)
+            case EndUtterance(turn):
+                assert turn in self.heard and turn not in self.dead
+                self.awaited[turn] = self.awaited.get(turn, 0) + 1
+            case Respond(turn, _) | Say(turn, _):
+                assert turn in self.asked and turn not in self.dead
+                if isinstance(action, Respond):
+                    assert len(action.history) <= 65
+            case Cancel(turn, heard_ms):
+                assert heard_ms >= 0
+                self.dead.add(turn)
+                playing = turn in self.sounding - self.finished
+                assert not playing or turn in self.flushed, "cancelled but left playing"
+
+    def _check_link(self, action: ev.Action) -> None:
+        match action:
+            case ev.ReplyStarted(turn):
+                assert turn not in self.asked, "a turn is answered once"
+                assert self.asked <= self.finished, "two replies at once"
+                self.asked.add(turn)
+            case ev.ReplyFinished(turn, status, _, _, heard_ms):
+                assert turn in self.asked and turn not in self.finished, "finished twice"
+                assert heard_ms >= 0 and status in {"completed", "cancelled", "failed"}
+                self.finished.add(turn)
+                self.paused.discard(turn)
+            case ev.Play(turn, frame):
+                assert turn in self.asked - self.finished and turn not in self.dead
+                assert int(frame.packet) == turn, "stale sound reached the listener"
+                self.sounding.add(turn)
+            case ev.Pause(turn):
+                assert turn not in self.paused and turn in self.asked - self.finished
+                self.paused.add(turn)
+            case ev.Resume(turn):
+                self.paused.remove(turn)
+            case ev.Flush(turn):
+                assert turn in self.sounding
+                self.flushed.add(turn)
+            case ev.SpeechStarted(_, start_ms):
+                assert start_ms >= 0
+            case ev.FinalText(turn, _, _):
+                assert self.awaited.get(turn, 0) > 0, "words that nobody awaits"
+                self.awaited[turn] -= 1
+            case ev.SpeechDiscarded(turn):
+                self.awaited[turn] = 0
+            case ev.Latency():
+                parts = [action.endpointing_ms, action.transcript_ms, action.first_token_ms,
+                         action.first_sentence_ms, action.first_audio_ms, action.first_packet_ms]
+                assert min(parts) >= 0
+            case ev.MinuteElapsed(minute):
+                assert minute == self.minutes + 1
+                self.minutes = minute
+            case ev.Closed(_, duration_ms, _):
+                assert self.minutes == duration_ms // 60_000, (self.minutes, duration_ms)
+                assert duration_ms <= self.allowed_ms, "longer than was paid for"
+                assert self.asked == self.finished, "a reply without an end"
+                self.closed = action
+
+
+def run(seed: int) -> int:
+    """Play one random call to its end; return how many events it took."""
+    rng = random.Random(seed)
+    rules = replace(some_rules(rng), endpointing=Endpointing(manual=rng.random() < 0.15))
+    call = Conversation(rules, now_ms=0)
+    promises = Promises(call, allowed_ms=rules.call_ms_max)
+    now_ms, count = 0, 0
+    promises.check(call.receive(ev.Connected(), now_ms))
+    while promises.closed is None:
+        for event in happenings(rng, call.turn):
+            now_ms += 32 if isinstance(event, ev.Heard) else rng.choice((0, 0, 1, 5, 20))
+            count += _catch_up(call, promises, now_ms)
+            if isinstance(event, ev.Allowed):
+                promises.allowed_ms = max(promises.allowed_ms, event.call_ms_max)
+            promises.check(call.receive(event, now_ms))
+            count += 1
+        if rng.random() < 0.02:
+            now_ms += rng.choice((500, 3_000, 30_000, 200_000))
+    assert call.receive(ev.Typed("x"), now_ms + 1) == [] and call.deadline_ms() is None
+    return count
+
+
+def _catch_up(call: Conversation, promises: Promises, now_ms: int) -> int:
+    """Wake the call at every deadline up to now, as its shell would."""
+    count = 0
+    while (due_ms := call.deadline_ms()) is not None and due_ms <= now_ms:
+        before = (call.phase, due_ms, call.turn)
+        actions = call.receive(ev.Tick(), max(due_ms, call._floor.now_ms))
+        promises.check(actions)
+        moved = (call.phase, call.deadline_ms(), call.turn) != before
+        assert moved, f"a deadline that does not move in {call.phase}"
+        count += 1
+    if promises.closed is None:
+        hearing = call.phase in (Phase.HEARING, Phase.CHALLENGED)
+        assert not call._floor.endpointer.speaking or hearing
+        assert (call.phase is Phase.CHALLENGED) == (call._floor.challenger is not None)
+    return count
+
+
+def main() -> None:
+    calls = int(sys.argv[1]) if len(sys.argv) > 1 else 300
+    began = time.perf_counter()
+    total = 0
+    for seed in range(calls):
+        try:
+            total += run(seed)
+        except AssertionError:
+            print("seed", seed)
+            raise
+    took = time.perf_counter() - began
+    print(f"{calls} calls, {total} events, {took:.1f} s, {1e6 * took / total:.1f} us an event")
+
+
+if __name__ == "__main__":
+    main()

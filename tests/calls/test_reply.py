@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engines.speech import Turn, WordTime
+from voice_server.calls.reply import Marks, PastTurn, Piece, Reply
+
+
+def reply(*pieces: tuple[str, int], made: bool = True) -> Reply:
+    spoken = Reply(made=made)
+    for text, sound_ms in pieces:
+        spoken.pieces.append(Piece(text))
+        for _ in range(sound_ms // 20):
+            spoken.add_sound()
+    return spoken
+
+
+def test_nothing_heard() -> None:
+    assert reply(("one two", 400)).heard() == ""
+
+
+def test_heard_to_the_word_and_across_pieces() -> None:
+    spoken = reply(("one two", 400), ("three four", 400))
+    spoken.play(600)
+    assert spoken.heard() == "one two three"
+
+
+def test_a_piece_still_being_made_is_not_heard_whole() -> None:
+    spoken = reply(("one two three four", 200), made=False)
+    spoken.add_word(WordTime(0, 3, 0))
+    spoken.add_word(WordTime(4, 7, 100))
+    spoken.play(200)
+    assert spoken.heard() == "one"
+
+
+def test_never_more_than_was_made_nor_less_than_before() -> None:
+    spoken = reply(("one", 100))
+    spoken.play(5_000)
+    assert spoken.played_ms == 100
+    spoken.play(20)
+    assert spoken.played_ms == 100
+
+
+def test_a_past_turn_says_whether_it_was_cut() -> None:
+    spoken = reply(("one two", 400))
+    spoken.play(200)
+    assert PastTurn(1, "Count.", spoken).as_turn() == Turn("Count.", "one", interrupted=True)
+    spoken.play(400)
+    assert PastTurn(1, "Count.", spoken).as_turn() == Turn("Count.", "one two")
+
+
+PIECES = st.lists(
+    st.tuples(st.text("ab ", min_size=1, max_size=20).map(str.strip).filter(bool),
+              st.integers(1, 40).map(lambda frames: frames * 20)),
+    min_size=1, max_size=5,
+)  # fmt: skip
+
+
+@given(PIECES, st.lists(st.integers(0, 5_000), max_size=20))
+def test_what_was_heard_only_grows_and_is_a_beginning(
+    pieces: list[tuple[str, int]], times: list[int]
+) -> None:
+    spoken, heard, begun = reply(*pieces), "", 0
+    for played_ms in sorted(times):
+        spoken.play(played_ms)
+        now = spoken.heard()
+        assert spoken.text.split()[: len(now.split())] == now.split()
+        assert len(now) >= len(heard) and spoken.begun_chars() >= begun
+        heard, begun = now, spoken.begun_chars()
+        assert begun <= len(spoken.text)
+    if spoken.finished:
+        assert heard.split() == spoken.text.split()
+
+
+@given(st.lists(st.integers(0, 10_000), min_size=7, max_size=7).map(sorted))
+def test_the_parts_of_the_gap_sum_to_the_gap(steps: list[int]) -> None:
+    marks = Marks(*steps[:6])
+    latency = marks.latency(3, steps[6])
+    assert latency.gap_ms == steps[6] - steps[0]
+
+
+def test_a_step_that_was_not_seen_took_no_time() -> None:
+    latency = Marks(0, 600, 700, None, None, 900).latency(1, 950)
+    assert (latency.first_token_ms, latency.first_sentence_ms) == (0, 0)
+    assert latency.first_audio_ms == 200 and latency.gap_ms == 950

@@ -1,0 +1,133 @@
+"""Engines by name: what a name means, who hears a language, and nothing loaded in vain."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from engines.models import NEEDED
+from engines.registry import DIALOGUES, SPEECH_TO_TEXT, TEXT_TO_SPEECH, EngineOptions, Registry
+from engines.scripted import ScriptedDialogue, ScriptedSpeechToText, ScriptedTextToSpeech
+from engines.speech import EngineError, EngineSettings, PcmFrame
+from engines.tutor import Tutor
+
+SCRIPTED = EngineOptions("scripted", "scripted", "scripted")
+
+
+def put_weights(models_dir: Path, name: str = "base") -> None:
+    (models_dir / name).mkdir(parents=True)
+    for file in NEEDED:
+        (models_dir / name / file).write_bytes(b"x")
+
+
+@pytest.fixture
+async def scripted() -> AsyncIterator[Registry]:
+    registry = Registry(SCRIPTED)
+    await registry.start()
+    yield registry
+    await registry.close()
+
+
+async def test_names_find_their_engines(scripted: Registry) -> None:
+    assert isinstance(scripted.speech_to_text("scripted", "en"), ScriptedSpeechToText)
+    assert isinstance(scripted.dialogue("scripted"), ScriptedDialogue)
+    assert isinstance(scripted.text_to_speech("scripted"), ScriptedTextToSpeech)
+    assert isinstance(scripted.dialogue("tutor"), Tutor)
+
+
+async def test_names_of_other_servers_mean_the_configured_engines(scripted: Registry) -> None:
+    assert isinstance(scripted.speech_to_text("whisper-1", "en"), ScriptedSpeechToText)
+    assert isinstance(scripted.dialogue("gpt-realtime"), ScriptedDialogue)
+    assert isinstance(scripted.text_to_speech("alloy"), ScriptedTextToSpeech)
+
+
+async def test_an_engine_is_made_once(scripted: Registry) -> None:
+    assert scripted.dialogue("tutor") is scripted.dialogue("tutor")
+
+
+def test_auto_prefers_whisper_where_its_weights_are(tmp_path: Path) -> None:
+    registry = Registry(EngineOptions(models_dir=tmp_path))
+    assert registry.hears("auto", "en")[0] == "sphinx"
+    put_weights(tmp_path)
+    assert registry.hears("auto", "en")[0] == "whisper"
+    assert registry.hears("auto", "ru")[0] == "whisper"
+
+
+def test_weights_without_a_tokenizer_do_not_count(tmp_path: Path) -> None:
+    put_weights(tmp_path)
+    (tmp_path / "base" / "tokenizer.json").unlink()
+    assert Registry(EngineOptions(models_dir=tmp_path)).hears("auto", "en")[0] == "sphinx"
+
+
+def test_a_language_nobody_hears_says_what_to_do(tmp_path: Path) -> None:
+    registry = Registry(EngineOptions(models_dir=tmp_path))
+    found, notice = registry.hears("auto", "ru")
+    assert found == ""
+    assert "voice-server models pull" in notice
+    with pytest.raises(EngineError, match="voice-server models pull"):
+        registry.speech_to_text("auto", "ru")
+    assert registry.hears("whisper", "en")[0] == ""
+
+
+async def test_settings_are_described_honestly(scripted: Registry) -> None:
+    described = scripted.describe(EngineSettings("auto", "gpt-realtime", "alloy", "", "en"))
+    assert described["speech_to_text"] == "scripted"
+    assert described["dialogue"] == "scripted"
+    assert described["text_to_speech"] == "scripted"
+    assert "same whatever" in str(described["notice"])
+
+
+async def test_the_catalogue_offers_what_is_here(tmp_path: Path) -> None:
+    registry = Registry(EngineOptions(models_dir=tmp_path))
+    await registry.start()
+    offered = {model["id"] for model in registry.catalogue()["data"]}  # type: ignore[attr-defined]
+    assert {"sphinx", "tutor", "espeak"} <= offered
+    assert not offered & {"whisper", "scripted"}
+    voices = registry.voices("espeak") or []
+    assert {"en", "ru"} == {voice["language"] for voice in voices}
+    assert voices[0]["id"] == "en-us"
+    assert registry.voices("nobody") is None
+    await registry.close()
+
+
+async def test_closing_ends_what_was_started(tmp_path: Path) -> None:
+    registry = Registry(EngineOptions(models_dir=tmp_path))
+    await registry.start()
+    ears = registry.speech_to_text("sphinx", "en")
+    await registry.close()
+    with pytest.raises(EngineError):
+        async for _ in ears.transcribe(_nothing(), language="en"):
+            pass
+
+
+async def _nothing() -> AsyncIterator[PcmFrame]:
+    return
+    yield PcmFrame(b"")
+
+
+def test_every_name_can_be_imported() -> None:
+    import importlib
+
+    for table in (SPEECH_TO_TEXT, DIALOGUES, TEXT_TO_SPEECH):
+        for path, arguments in table.values():
+            module, _, cls = path.partition(":")
+            getattr(importlib.import_module(module), cls)(**arguments(EngineOptions()))
+
+
+def test_making_all_engines_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, importlib, engines.registry as r\n"
+        "o = r.EngineOptions()\n"
+        "for t in (r.SPEECH_TO_TEXT, r.DIALOGUES, r.TEXT_TO_SPEECH):\n"
+        "    for path, arguments in t.values():\n"
+        "        m, _, c = path.partition(':')\n"
+        "        getattr(importlib.import_module(m), c)(**arguments(o))\n"
+        "heavy = 'torch', 'onnxruntime', 'faster_whisper', 'ctranslate2', 'pocketsphinx'\n"
+        "print([m for m in heavy if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
