@@ -39,11 +39,11 @@ PURE = {
     "voice_server.calls.reply", "voice_server.calls.conversation", "voice_server.calls.playout",
     "voice_server.calls.arrivals", "voice_server.calls.floor", "voice_server.calls.allowance",
     "voice_server.calls.words",
-    "voice_server.calls.realtime", "voice_server.calls.realtime_checks",
-    "voice_server.calls.realtime_events", "voice_server.calls.realtime_extras",
-    "voice_server.calls.realtime_hearing", "voice_server.calls.realtime_items",
-    "voice_server.calls.realtime_replies", "voice_server.calls.realtime_session",
-    "voice_server.calls.realtime_tools",
+    "voice_server.calls.realtime.dialect", "voice_server.calls.realtime.checks",
+    "voice_server.calls.realtime.server_events", "voice_server.calls.realtime.extras",
+    "voice_server.calls.realtime.hearing", "voice_server.calls.realtime.items",
+    "voice_server.calls.realtime.replies", "voice_server.calls.realtime.session",
+    "voice_server.calls.realtime.tools",
 }  # fmt: skip
 # Pure modules may also use these: they compute and touch nothing.
 PURE_PACKAGES = {"openai", "pydantic", "orjson"}

@@ -21,7 +21,7 @@ from engines.cascade import Cascade
 from engines.scripted import ScriptedDialogue, ScriptedSpeechToText, ScriptedTextToSpeech
 from engines.speech import Dialogue, EngineSettings, PcmFrame, SpeechToText, TextToSpeech
 from voice_server.calls.pacing import Wheel
-from voice_server.calls.realtime import Dialect
+from voice_server.calls.realtime.dialect import Dialect
 from voice_server.calls.rules import Rules
 from voice_server.calls.session import Link, Session, Summary
 

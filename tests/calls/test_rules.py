@@ -6,7 +6,7 @@ import pytest
 
 from engines.speech import EngineSettings
 from voice_server.calls.events import RulesChanged
-from voice_server.calls.realtime import Dialect
+from voice_server.calls.realtime.dialect import Dialect
 from voice_server.calls.rules import ENGLISH, RUSSIAN, Endpointing, Rules, notices_in
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from engines.audio import BadAudio, OpusEncoder, mulaw_to_pcm
 from engines.speech import PCM_FRAME_BYTES, OpusFrame
-from voice_server.calls.realtime_session import AudioFormat
+from voice_server.calls.realtime.session import AudioFormat
 from voice_server.calls.sound import Loudspeaker, Microphone
 
 from .exchange import loudness, tone

@@ -20,7 +20,7 @@ from engines.audio import (
 )
 from engines.speech import OPUS_FRAME_MS, PCM_RATE_HZ, OpusFrame, PcmFrame
 
-from .realtime_session import AudioFormat
+from .realtime.session import AudioFormat
 
 TELEPHONE_RATE_HZ = 8_000
 _BYTES_PER_MS = PCM_RATE_HZ * 2 // 1_000

@@ -27,9 +27,9 @@ from .incoming import Incoming
 from .pacing import Wheel
 from .peer import Peer
 from .playout import Packet
-from .realtime import Dialect
-from .realtime_events import ServerEvent
-from .realtime_session import AudioFormat
+from .realtime.dialect import Dialect
+from .realtime.server_events import ServerEvent
+from .realtime.session import AudioFormat
 from .session import Summary
 from .sound import Microphone
 from .speaking import Speaking

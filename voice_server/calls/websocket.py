@@ -34,8 +34,8 @@ from .events import Action, Closed, Connected, HungUp, Input, Play
 from .incoming import Incoming
 from .pacing import Wheel
 from .playout import Packet
-from .realtime import Dialect, Received
-from .realtime_events import ServerEvent
+from .realtime.dialect import Dialect, Received
+from .realtime.server_events import ServerEvent
 from .session import Summary
 from .sound import Loudspeaker, Microphone
 from .speaking import Speaking

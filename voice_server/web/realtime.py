@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from engines.speech import EngineSettings
-from voice_server.calls.realtime import Dialect
+from voice_server.calls.realtime.dialect import Dialect
 from voice_server.calls.rules import Interruption, Rules
 from voice_server.calls.session import Link
 from voice_server.calls.switchboard import LiveCall

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voice_server.calls.realtime import AUDIO_BYTES_MAX, EVENT_CHARS_MAX
-from voice_server.calls.realtime_checks import EVENT_BYTES_MAX, EVENT_DEPTH_MAX, Fields, Refusal
+from voice_server.calls.realtime.checks import EVENT_BYTES_MAX, EVENT_DEPTH_MAX, Fields, Refusal
+from voice_server.calls.realtime.dialect import AUDIO_BYTES_MAX, EVENT_CHARS_MAX
 
-from .realtime_listener import Listener
+from .listener import Listener
 
 
 class TestAppending:

@@ -8,10 +8,10 @@ import pytest
 
 from engines.speech import EngineSettings, OpusFrame
 from voice_server.calls import events as ev
-from voice_server.calls.realtime import CLIENT_EVENTS
+from voice_server.calls.realtime.dialect import CLIENT_EVENTS
 from voice_server.calls.rules import Interruption, Rules
 
-from .realtime_listener import Listener
+from .listener import Listener
 
 FRAME = OpusFrame(b"\xfc\xff\xfe")
 PCM = bytes(960)  # 20 ms at 24 kHz

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .realtime_checks import ID_CHARS_MAX, NAME_CHARS_MAX, Fields, wrong_type, wrong_value
-from .realtime_events import JsonObject, without_empty
+from .checks import ID_CHARS_MAX, NAME_CHARS_MAX, Fields, wrong_type, wrong_value
+from .server_events import JsonObject, without_empty
 
 TOOLS_MAX = 128
 VARIABLES_MAX = 64

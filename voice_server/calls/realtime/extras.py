@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 
 from engines.speech import EngineSettings
 
-from . import events as ev
-from .realtime_events import Events, ServerEvent
-from .realtime_replies import Replies
+from .. import events as ev
+from .replies import Replies
+from .server_events import Events, ServerEvent
 
 Describe = Callable[[EngineSettings], Mapping[str, object]]
 LATENCY_PARTS = (

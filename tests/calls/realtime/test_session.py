@@ -11,7 +11,7 @@ from engines.speech import EngineSettings
 from voice_server.calls import events as ev
 from voice_server.calls.rules import Endpointing, Interruption, Rules, notices_in
 
-from .realtime_listener import Listener
+from .listener import Listener
 
 
 def session(listener: Listener) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voice_server.calls import events as ev
-from voice_server.calls.realtime_items import ITEMS_BYTES_MAX, ITEMS_MAX
+from voice_server.calls.realtime.items import ITEMS_BYTES_MAX, ITEMS_MAX
 
-from .realtime_listener import Listener
+from .listener import Listener
 
 EVENTS = 10_000
 SOUND = "AAAA" * 400

@@ -8,7 +8,7 @@ from engines.speech import OpusFrame
 from voice_server.calls import events as ev
 from voice_server.calls.rules import Interruption
 
-from .realtime_listener import Listener
+from .listener import Listener
 
 FRAME = OpusFrame(b"x")
 ACTIONS = (

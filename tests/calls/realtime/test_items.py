@@ -9,7 +9,7 @@ import pytest
 from engines.speech import OpusFrame
 from voice_server.calls import events as ev
 
-from .realtime_listener import Listener
+from .listener import Listener
 
 FRAME = OpusFrame(b"x")
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from .events import Input
-from .realtime_checks import Refusal
+from ..events import Input
+from .checks import Refusal
 
 ServerEvent = dict[str, object]
 JsonObject = dict[str, object]

@@ -24,17 +24,17 @@ from dataclasses import dataclass, field
 
 from engines.speech import OPUS_FRAME_MS
 
-from .realtime_checks import Fields, wrong_value
-from .realtime_events import Events, JsonObject, ServerEvent, message
-from .realtime_items import Item, Items
-from .realtime_session import (
+from .checks import Fields, wrong_value
+from .items import Item, Items
+from .server_events import Events, JsonObject, ServerEvent, message
+from .session import (
     SessionConfig,
     audio_format,
     modality,
     output_tokens,
     voice,
 )
-from .realtime_tools import kept_fields
+from .tools import kept_fields
 
 # Replies of which a client may still be told something: heard, cut, measured.
 REPLIES_MAX = 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 from engines.speech import OpusFrame
 from voice_server.calls import events as ev
 
-from .realtime_listener import Listener
+from .listener import Listener
 
 HEARD = "conversation.item.input_audio_transcription"
 FRAME = OpusFrame(b"x")

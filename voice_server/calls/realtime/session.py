@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 
 from engines.speech import OPUS_FRAME_MS, OPUS_RATE_HZ, EngineSettings
 
-from .realtime_checks import ID_CHARS_MAX, NAME_CHARS_MAX, Fields, wrong_value
-from .realtime_events import JsonObject, without_empty
-from .realtime_tools import kept_fields
-from .rules import Endpointing, Interruption, Rules
+from ..rules import Endpointing, Interruption, Rules
+from .checks import ID_CHARS_MAX, NAME_CHARS_MAX, Fields, wrong_value
+from .server_events import JsonObject, without_empty
+from .tools import kept_fields
 
 SPEED_MIN, SPEED_MAX = 0.25, 1.5
 OUTPUT_TOKENS_MAX = 4_096

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from .realtime_checks import NAME_CHARS_MAX, Fields, Refusal, wrong_value
-from .realtime_events import JsonObject, message
+from .checks import NAME_CHARS_MAX, Fields, Refusal, wrong_value
+from .server_events import JsonObject, message
 
 ITEMS_MAX = 1_000
 ITEMS_BYTES_MAX = 2 * 1024 * 1024

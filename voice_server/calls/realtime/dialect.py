@@ -29,15 +29,15 @@ from dataclasses import replace
 
 from engines.speech import EngineSettings
 
-from . import events as ev
-from .realtime_checks import Fields, Refusal, check_small, parse, refusal_of, wrong_value
-from .realtime_events import Events, JsonObject, Received, ServerEvent
-from .realtime_extras import Extras, plainly
-from .realtime_hearing import Hearing
-from .realtime_items import Items, words_of
-from .realtime_replies import Ask, Replies, ask_from
-from .realtime_session import AudioFormat, first_config
-from .rules import Rules, notices_in
+from .. import events as ev
+from ..rules import Rules, notices_in
+from .checks import Fields, Refusal, check_small, parse, refusal_of, wrong_value
+from .extras import Extras, plainly
+from .hearing import Hearing
+from .items import Items, words_of
+from .replies import Ask, Replies, ask_from
+from .server_events import Events, JsonObject, Received, ServerEvent
+from .session import AudioFormat, first_config
 
 __all__ = ["Dialect", "Received", "ServerEvent"]
 

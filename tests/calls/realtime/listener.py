@@ -13,7 +13,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from engines.speech import EngineSettings
 from voice_server.calls import events as ev
-from voice_server.calls.realtime import Dialect, Received, ServerEvent
+from voice_server.calls.realtime.dialect import Dialect, Received, ServerEvent
 from voice_server.calls.rules import Rules
 
 UNION: TypeAdapter[object] = TypeAdapter(RealtimeServerEvent)

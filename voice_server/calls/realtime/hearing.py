@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from .realtime_events import Events, JsonObject, ServerEvent, message
-from .realtime_items import Item, Items
+from .items import Item, Items
+from .server_events import Events, JsonObject, ServerEvent, message
 
 AWAITED_MAX = 64
 UNANSWERED_MAX = 64

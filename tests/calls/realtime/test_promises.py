@@ -15,8 +15,8 @@ from voice_server.calls import events as ev
 from voice_server.calls.conversation import Conversation
 from voice_server.calls.rules import Rules
 
-from . import simulate
-from .realtime_listener import Listener
+from .. import simulate
+from .listener import Listener
 
 STEPS_MAX = 400
 PCM = bytes(960)
