@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 
 from .sentences import SentenceCutter
 from .speech import (
+    CallPiece,
     Cancel,
     Command,
     Configure,
@@ -24,6 +26,7 @@ from .speech import (
     EngineFailed,
     Engines,
     EngineSettings,
+    Entry,
     Expect,
     HangUp,
     Hear,
@@ -32,6 +35,7 @@ from .speech import (
     PcmFrame,
     ReplyAudio,
     ReplyBegun,
+    ReplyCall,
     ReplyDone,
     ReplyText,
     ReplyWord,
@@ -39,16 +43,43 @@ from .speech import (
     Say,
     Transcribed,
     Transcript,
-    Turn,
 )
 
 UNHEARD_FRAMES_MAX = 320  # Ten seconds; a recogniser further behind than this is of no use.
 PIECES_AHEAD_MAX = 8
 SPEED_MIN, SPEED_MAX = 0.25, 4.0
+TOKEN_CHARS = 4
 
 _Sound = asyncio.Queue[PcmFrame | None]
 _Piece = tuple[str, float]
 _Job = Callable[[], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Thought:
+    """One reply while it is being thought of."""
+
+    turn: int
+    history: tuple[Entry, ...]
+    settings: EngineSettings
+    pace: float = 1.0
+    hangs_up: bool = False
+    # It was longer than `output_tokens_max` allows.
+    cut: bool = False
+    chars: int = 0
+
+    def allow(self, words: str) -> str:
+        """As much of these words as the reply may still hold. Tokens are estimated, for most
+        dialogue engines count in tokens that only they know."""
+        room = self.settings.output_tokens_max * TOKEN_CHARS - self.chars
+        self.chars += len(words)
+        if not self.settings.output_tokens_max or len(words) <= room:
+            return words
+        self.cut = True
+        return words[: max(room, 0)]
+
+    def done(self) -> ReplyDone:
+        return ReplyDone(self.turn, self.hangs_up, self.cut)
 
 
 class Cascade:
@@ -77,10 +108,11 @@ class Cascade:
             case EndUtterance(turn):
                 if (ended := self._sound.pop(turn, None)) is not None:
                     self._hear_end(group, turn, ended, emit)
-            case Respond(turn, history):
+            case Respond(turn, history, own):
                 # The settings of this moment: what is configured next is for later turns.
-                job = partial(self._reply, turn, history, self._settings, emit)
-                self._start(group, turn, emit, job)
+                thought = Thought(turn, history, own or self._settings)
+                reply = self._speak if thought.settings.speaks else self._write
+                self._start(group, turn, emit, partial(reply, thought, emit))
             case Say(turn, text):
                 self._start(group, turn, emit, partial(self._announce, turn, text, emit))
             case Cancel(turn, _):
@@ -149,44 +181,59 @@ class Cascade:
 
     # Replies.
 
-    async def _reply(
-        self, turn: int, history: tuple[Turn, ...], settings: EngineSettings, emit: Emit
-    ) -> None:
+    async def _speak(self, thought: Thought, emit: Emit) -> None:
         """Think and speak at once: the next pieces are thought of while one is spoken."""
         pieces: asyncio.Queue[_Piece | None] = asyncio.Queue(PIECES_AHEAD_MAX)
         async with asyncio.TaskGroup() as group:
-            thinking = group.create_task(self._think(turn, history, settings, pieces, emit))
+            thinking = group.create_task(self._think_aloud(thought, pieces, emit))
             while (piece := await pieces.get()) is not None:
-                await self._say(turn, *piece, settings, emit)
-            hangs_up = await thinking
-        await emit(ReplyDone(turn, hangs_up))
+                await self._say(thought.turn, *piece, thought.settings, emit)
+            await thinking
+        await emit(thought.done())
 
-    async def _think(
-        self, turn: int, history: tuple[Turn, ...], settings: EngineSettings,
-        pieces: asyncio.Queue[_Piece | None], emit: Emit,
-    ) -> bool:
-        cutter, pace, hangs_up, begun = SentenceCutter(), 1.0, False, False
-        self._expected = ()
-        stream = self._engines.dialogue(settings.dialogue).respond(history, settings)
+    async def _think_aloud(
+        self, thought: Thought, pieces: asyncio.Queue[_Piece | None], emit: Emit
+    ) -> None:
+        cutter = SentenceCutter()
+        async with contextlib.aclosing(self._think(thought, emit)) as thinking:
+            async for words in thinking:
+                for piece in cutter.feed(words):
+                    await pieces.put((piece, thought.pace))
+        for piece in cutter.rest():
+            await pieces.put((piece, thought.pace))
+        await pieces.put(None)
+
+    async def _write(self, thought: Thought, emit: Emit) -> None:
+        """A reply that is only read goes out as it is thought of, to the character."""
+        async with contextlib.aclosing(self._think(thought, emit)) as thinking:
+            async for words in thinking:
+                await emit(ReplyText(thought.turn, words))
+        await emit(thought.done())
+
+    async def _think(self, thought: Thought, emit: Emit) -> AsyncGenerator[str, None]:
+        """The words of the reply as they come; what else the dialogue says is seen to here."""
+        begun, self._expected = False, ()
+        dialogue = self._engines.dialogue(thought.settings.dialogue)
+        stream = dialogue.respond(thought.history, thought.settings)
         async with contextlib.aclosing(stream) as outputs:
             async for output in outputs:
+                if isinstance(output, str | CallPiece) and not begun:
+                    begun = True
+                    await emit(ReplyBegun(thought.turn))
                 match output:
                     case str(words):
-                        if not begun:
-                            begun = True
-                            await emit(ReplyBegun(turn))
-                        for piece in cutter.feed(words):
-                            await pieces.put((piece, pace))
+                        if allowed := thought.allow(words):
+                            yield allowed
+                    case CallPiece():
+                        await emit(ReplyCall(thought.turn, output))
                     case Pace(speed):
-                        pace = speed
+                        thought.pace = speed
                     case Expect(phrases):
                         self._expected = phrases
                     case HangUp():
-                        hangs_up = True
-        for piece in cutter.rest():
-            await pieces.put((piece, pace))
-        await pieces.put(None)
-        return hangs_up
+                        thought.hangs_up = True
+                if thought.cut:
+                    return
 
     async def _announce(self, turn: int, text: str, emit: Emit) -> None:
         await self._say(turn, text, 1.0, self._settings, emit)

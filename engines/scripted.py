@@ -15,6 +15,7 @@ from .speech import (
     OPUS_FRAME_MS,
     DialogueOutput,
     EngineSettings,
+    Entry,
     OpusFrame,
     PcmFrame,
     Transcript,
@@ -53,10 +54,10 @@ class ScriptedDialogue:
         self._reply = reply
 
     async def respond(
-        self, history: Sequence[Turn], settings: EngineSettings
+        self, history: Sequence[Entry], settings: EngineSettings
     ) -> AsyncGenerator[DialogueOutput, None]:
-        reply = self._reply
-        if "count" in history[-1].user.lower():
+        reply, last = self._reply, history[-1]
+        if isinstance(last, Turn) and "count" in last.user.lower():
             reply = " ".join(f"Number {number}." for number in range(1, 61))
         for word in reply.split():
             yield word + " "

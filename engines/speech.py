@@ -68,13 +68,55 @@ class WordTime:
     start_ms: int
 
 
+# What was said and done so far, as a dialogue engine is told it.
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCall:
+    """The agent asked for a tool. `arguments` is JSON text, as the engine wrote it."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionResult:
+    """What a tool answered, in whatever words the client chose."""
+
+    call_id: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something a client put into the conversation. `role`: system, user or assistant."""
+
+    role: str
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One exchange: what the user said and how much of the reply was heard."""
+    """One exchange: what the user said, how much of the reply was heard, and which tools it
+    asked for after that."""
 
     user: str
     agent: str
     interrupted: bool = False
+    calls: tuple[FunctionCall, ...] = ()
+
+
+Entry = Turn | Note | FunctionCall | FunctionResult
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function the agent may ask for. `parameters` is a JSON Schema as JSON text, or empty."""
+
+    name: str
+    description: str = ""
+    parameters: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +124,9 @@ class EngineSettings:
     """Which engines a call uses and how it should sound. A change holds from the next turn.
 
     `speed` is a factor, 0.25 to 4.0. `language` is ISO 639-1. An empty `voice` means the
-    language's default voice.
+    language's default voice. `tool_choice` is auto, none or required, or `tool_named` is the
+    one tool that must be called. `speaks`: replies are made into sound, and not only into
+    text. `output_tokens_max` bounds one reply; 0: as many as it takes.
     """
 
     speech_to_text: str = "auto"
@@ -92,6 +136,12 @@ class EngineSettings:
     language: str = "en"
     speed: float = 1.0
     instructions: str = ""
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str = "auto"
+    tool_named: str = ""
+    parallel_tools: bool = True
+    speaks: bool = True
+    output_tokens_max: int = 0
 
 
 # What a dialogue engine says besides words.
@@ -116,7 +166,17 @@ class HangUp:
     """End the call once this reply has been heard."""
 
 
-DialogueOutput = str | Pace | Expect | HangUp
+@dataclass(frozen=True, slots=True)
+class CallPiece:
+    """The next piece of a function call's arguments, JSON text. The first piece of a `call_id`
+    begins the call, and may be empty; the call is whole when the reply is."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+DialogueOutput = str | Pace | Expect | HangUp | CallPiece
 
 
 # Commands: what a call asks of its engine.
@@ -140,10 +200,13 @@ class EndUtterance:
 
 @dataclass(frozen=True, slots=True)
 class Respond:
-    """Answer the last turn of `history`, whose `agent` is still empty."""
+    """Answer the last entry of `history`, a turn whose `agent` is still empty; its `user` is
+    empty too when the reply goes on from what a tool answered. `settings` are for this reply
+    only; None: those that were configured last."""
 
     turn: int
-    history: tuple[Turn, ...]
+    history: tuple[Entry, ...]
+    settings: EngineSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +251,8 @@ class ReplyBegun:
 
 @dataclass(frozen=True, slots=True)
 class ReplyText:
-    """The piece of the reply whose sound comes next."""
+    """The piece of the reply whose sound comes next. Of a reply that is only read, the next
+    characters, spaces included."""
 
     turn: int
     text: str
@@ -209,11 +273,21 @@ class ReplyAudio:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyCall:
+    """The reply asks for a tool; its arguments come in pieces."""
+
+    turn: int
+    piece: CallPiece
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyDone:
-    """All of the reply has been made. `hangs_up`: end the call once it has been heard."""
+    """All of the reply has been made. `hangs_up`: end the call once it has been heard. `cut`:
+    it would have gone on beyond `output_tokens_max`."""
 
     turn: int
     hangs_up: bool = False
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +299,14 @@ class EngineFailed:
 
 
 Event = (
-    Transcribed | ReplyBegun | ReplyText | ReplyWord | ReplyAudio | ReplyDone | EngineFailed
+    Transcribed
+    | ReplyBegun
+    | ReplyText
+    | ReplyWord
+    | ReplyAudio
+    | ReplyCall
+    | ReplyDone
+    | EngineFailed
 )
 
 Emit = Callable[[Event], Awaitable[None]]
@@ -263,10 +344,11 @@ class SpeechToText(Protocol):
 
 
 class Dialogue(Protocol):
-    """The reply to the last turn of `history`, in pieces as they come. Raises `EngineError`."""
+    """The reply to the last entry of `history`, in pieces as they come: a `Turn` whose `agent`
+    is empty. Raises `EngineError`."""
 
     def respond(
-        self, history: Sequence[Turn], settings: EngineSettings
+        self, history: Sequence[Entry], settings: EngineSettings
     ) -> AsyncGenerator[DialogueOutput, None]: ...
 
 

@@ -29,7 +29,7 @@ from .lesson_en import ENGLISH
 from .lesson_ru import RUSSIAN
 from .lessons import Intent, Script, Step
 from .matching import alike, clip, fit, named, place_of, words_of
-from .speech import DialogueOutput, EngineSettings, Expect, HangUp, Pace, Turn
+from .speech import DialogueOutput, EngineSettings, Entry, Expect, HangUp, Pace, Turn
 
 SCRIPTS = {"en": ENGLISH, "ru": RUSSIAN}
 PACES = (0.6, 0.7, 0.8, 0.9, 1.0, 1.15, 1.3)
@@ -95,9 +95,10 @@ class Tutor:
     """A `Dialogue`. Speaks Russian to a Russian setting and English to any other."""
 
     async def respond(
-        self, history: Sequence[Turn], settings: EngineSettings
+        self, history: Sequence[Entry], settings: EngineSettings
     ) -> AsyncGenerator[DialogueOutput, None]:
-        for output in reply_to(history, settings.language):
+        turns = [entry for entry in history if isinstance(entry, Turn)]
+        for output in reply_to(turns, settings.language):
             yield output
 
 

@@ -16,6 +16,7 @@ from engines.speech import (
     EngineError,
     EngineFailed,
     EngineSettings,
+    Entry,
     Event,
     Expect,
     HangUp,
@@ -74,7 +75,7 @@ class Trio:
         yield Transcript(f"two {count}", final=True)
 
     async def respond(
-        self, history: Sequence[Turn], settings: EngineSettings
+        self, history: Sequence[Entry], settings: EngineSettings
     ) -> AsyncGenerator[DialogueOutput, None]:
         for output in self.outputs:
             yield output
@@ -225,7 +226,7 @@ async def test_a_missing_engine_fails_the_turn_and_the_next_settings_hold() -> N
 async def test_an_error_in_the_middle_of_thinking() -> None:
     class Broken(Trio):
         async def respond(
-            self, history: Sequence[Turn], settings: EngineSettings
+            self, history: Sequence[Entry], settings: EngineSettings
         ) -> AsyncGenerator[DialogueOutput, None]:
             yield "Well, "
             raise EngineError("the line broke")
