@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from voice_server.calls.arrivals import (
     HELD_MAX,
     HOLE_MS_MAX,
+    TAKEOVER_PACKETS,
+    VOICES_MAX,
     Arrival,
     Arrivals,
+    Voice,
     opus_samples,
 )
 
@@ -135,3 +138,45 @@ def test_a_sender_that_began_anew_close_behind_is_heard_again_within_a_second() 
         push(arrivals, k)
     heard = [number_of(a) for k in range(120) for a in push(arrivals, k)]
     assert heard == list(range(50, 120))
+
+
+def test_the_announced_source_is_heard_and_no_other() -> None:
+    voice = Voice(7)
+    heard = [source for source in (1, 7, 2, 2, 7, 9, 7) if voice.is_from(source)]
+    assert heard == [7, 7, 7]
+
+
+def test_without_an_announcement_the_first_source_is_heard() -> None:
+    voice = Voice()
+    assert [voice.is_from(source) for source in (3, 4, 3, 4, 3)] == [True, False, True, False, True]
+
+
+def test_a_voice_that_has_changed_its_name_is_heard_again() -> None:
+    voice = Voice()
+    assert voice.is_from(3)
+    heard = [voice.is_from(4) for _ in range(60)]
+    assert heard == [False] * (TAKEOVER_PACKETS - 1) + [True] * (60 - TAKEOVER_PACKETS + 1)
+    assert not voice.is_from(3)
+
+
+def test_no_crowd_takes_a_voice_over() -> None:
+    """Only one who goes on alone: not many together, and not one beside the voice."""
+    voice = Voice()
+    assert voice.is_from(3)
+    assert not any(voice.is_from(source % 2**32) for source in range(10, 10_000))
+    for _ in range(10):
+        assert not any(voice.is_from(4) for _ in range(TAKEOVER_PACKETS - 1))
+        assert voice.is_from(3)
+
+
+def test_the_announced_source_has_its_place_back_at_once() -> None:
+    voice = Voice(7)
+    assert any(voice.is_from(4) for _ in range(TAKEOVER_PACKETS))
+    assert voice.is_from(7)
+    assert not voice.is_from(4)
+
+
+def test_a_line_has_few_voices_in_its_life() -> None:
+    voice = Voice(0)
+    heard = [s for s in range(1, 100) if any(voice.is_from(s) for _ in range(TAKEOVER_PACKETS))]
+    assert heard == list(range(1, VOICES_MAX))

@@ -14,6 +14,7 @@ from typing import Any
 import aioice.ice
 import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc.rtp import RtpPacket
 
 from engines.audio import OpusDecoder, OpusEncoder
 from voice_server.calls import webrtc as module
@@ -64,10 +65,12 @@ class Client:
             self.track.put(frame.packet, self._now_ms)
             self._now_ms += 20
 
-    async def say(self, pcm: bytes) -> None:
-        for start in range(0, len(pcm), 9_600):  # 200 ms; the network has small buffers.
+    async def say(self, pcm: bytes, *, speed: float = 20) -> None:
+        """Send it so many times faster than it lasts; the network has small buffers."""
+        for start in range(0, len(pcm), 9_600):  # 200 ms
             self.speak(pcm[start : start + 9_600])
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.2 / speed)
+            await eventually(lambda: not self.track._packets)
 
     def send(self, kind: str, **fields: object) -> None:
         assert self.channel is not None
@@ -281,6 +284,26 @@ async def test_lost_and_late_packets_leave_time_as_it_was() -> None:
         peer.on_packet(80, 960 * 80, b"\x48" + b"\xff" * 30)  # Hardly sound.
         assert len(link._incoming) in (81 * 20 // 32, 80 * 20 // 32)
         link._end()
+        await peer.close()
+        await client.connection.close()
+
+
+async def test_of_many_sources_one_is_heard_and_counted() -> None:
+    """aiortc reports on each source that it has counted; of 64 it cannot, nor close after it."""
+    async with nothing_left():
+        client, peer, heard = Client(), Peer(), list[bytes]()
+        await client.accept(await peer.negotiate(await client.offer()))
+        peer.on_packet = lambda sequence, stream_time, payload: heard.append(payload)
+        await eventually(lambda: peer.channel_is_open)
+        line = client.connection.getTransceivers()[0].sender.transport
+        for source in range(1, 101):
+            packet = RtpPacket(payload_type=96, ssrc=source, payload=b"\x48foreign")
+            await line._send_rtp(packet.serialize())
+        client.speak(tone(100))
+        await eventually(lambda: len(heard) >= 5)
+        assert b"\x48foreign" not in heard
+        stats = await peer._connection.getTransceivers()[0].receiver.getStats()
+        assert [each.type for each in stats.values()].count("inbound-rtp") == 1
         await peer.close()
         await client.connection.close()
 

@@ -17,8 +17,11 @@ import pylibsrtp
 import pytest
 from aiortc.rtp import RtpPacket
 
-from tests.calls.exchange import eventually, tone
+from engines.audio import Resampler, read_audio
+from engines.speech import PCM_RATE_HZ
+from tests.calls.exchange import eventually, silence, tone
 from tests.calls.test_webrtc import Client
+from tests.human_speech import HumanSpeech
 
 from .outside import Outside, outside
 from .test_realtime import id_of
@@ -280,6 +283,12 @@ async def test_messages_that_are_none_are_answered(server: Outside) -> None:
         await client.told_of("response.done")
 
 
+def spoken(clip: Path) -> bytes:
+    """What this recording says, as the client's microphone gives it."""
+    frames = read_audio(clip, seconds_max=30)
+    return Resampler(PCM_RATE_HZ, 24_000).feed(b"".join(frame.samples for frame in frames))
+
+
 def packet(rng: random.Random, sequence: int, payload: bytes) -> RtpPacket:
     return RtpPacket(
         payload_type=rng.choice([96, 96, 96, 0, 8, 111, 127]),
@@ -290,9 +299,11 @@ def packet(rng: random.Random, sequence: int, payload: bytes) -> RtpPacket:
     )  # fmt: skip
 
 
-async def test_packets_of_every_kind_of_wrong_end_nothing(server: Outside) -> None:
+async def test_packets_of_every_kind_of_wrong_end_nothing(
+    server: Outside, speech: HumanSpeech
+) -> None:
     """Encrypted as agreed, and nonsense inside: wrong sources, sequences, times, kinds, lengths;
-    then the same from nobody: plain noise on the wire."""
+    then the same from nobody: plain noise on the wire. The caller is heard through all of it."""
     rng = random.Random(3)
     await still_serves(server)
     await server.at_rest()
@@ -317,8 +328,10 @@ async def test_packets_of_every_kind_of_wrong_end_nothing(server: Outside) -> No
                 await dtls._send_rtp(bytes([0x80, 200]) + rng.randbytes(rng.choice([6, 26, 400])))
         client.send("response.create")
         await client.told_of("response.done")
-        # Nonsense in its own stream may cost this client its own sound, and nothing else.
-        client.send("response.create")
+        await client.told_of("output_audio_buffer.stopped")
+        assert not client.of("input_audio_buffer.speech_started"), "nonsense was taken for speech"
+        await client.say(spoken(speech("en_LJ001-0011.wav")) + silence(1_500), speed=4)
+        await client.told_of("conversation.item.input_audio_transcription.completed")
         await client.told_of("response.done", 2)
     await server.at_rest()
     await server.no_more_than(before)

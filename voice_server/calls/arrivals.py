@@ -6,6 +6,9 @@ comes too early waits for those before it until `HELD_MAX` packets wait; then wh
 is given up for lost. Time holds all the same: the hole is reported with its length, whether
 it is lost packets or a sender that says nothing while its user is silent.
 
+A line carries one voice. Who may send on it can name as many sources as there are numbers, and
+only one of them is heard: `Voice` says which.
+
 Pure. Stream time is in samples at 48 kHz, modulo 2**32; sequence numbers are modulo 2**16.
 """
 
@@ -21,6 +24,11 @@ JUMP_MIN = 256
 # a sender that began anew close behind where it was.
 LATE_MAX = 50
 HOLE_MS_MAX = 1_000
+# One source that sends this many in a row, a second of them, while the voice sends nothing, is
+# the voice under another name. That happens rarely: each name costs memory, and nobody who
+# means it needs many.
+TAKEOVER_PACKETS = 50
+VOICES_MAX = 8
 OPUS_SAMPLES_MAX = 5_760  # 120 ms
 _SAMPLES_PER_MS = STREAM_RATE_HZ // 1_000
 
@@ -31,6 +39,31 @@ class Arrival:
 
     payload: bytes
     hole_ms: int
+
+
+class Voice:
+    """Which of the sources on a line is heard: the announced one, or else the first to come."""
+
+    def __init__(self, announced: int | None = None) -> None:
+        self._announced = self._heard = announced
+        self._voices = 1
+        self._other: int | None = None
+        self._in_a_row = 0
+
+    def is_from(self, source: int) -> bool:
+        """A packet of this source has come; is it the voice's?"""
+        if self._heard is None or source == self._announced:
+            self._heard = source
+        if source == self._heard:
+            self._other = None
+            return True
+        self._in_a_row = self._in_a_row + 1 if source == self._other else 1
+        self._other = source
+        if self._in_a_row < TAKEOVER_PACKETS or self._voices == VOICES_MAX:
+            return False
+        self._voices += 1
+        self._heard, self._other = source, None
+        return True
 
 
 class Arrivals:

@@ -38,7 +38,7 @@ from aiortc.rtp import RtpPacket
 from av.stream import Stream
 from OpenSSL import SSL
 
-from .arrivals import STREAM_RATE_HZ
+from .arrivals import STREAM_RATE_HZ, Voice
 from .offers import PARSER_ERRORS, BadOffer, check_offer
 
 logger = logging.getLogger(__name__)
@@ -96,22 +96,29 @@ class OpusTrack(MediaStreamTrack):
 
 
 class PacketReceiver(RTCRtpReceiver):
-    """Hands over packets as they arrive. An existing receiver is made one by `adopt`."""
+    """Hands over the packets of one voice as they arrive. An existing receiver is made one by
+    `adopt`."""
 
     _on_packet: OnPacket
+    _voice: Voice
 
     @classmethod
     def adopt(cls, receiver: RTCRtpReceiver, on_packet: OnPacket) -> None:
         """A transceiver makes its receiver itself; this changes what kind it is."""
         receiver.__class__ = cls
         assert isinstance(receiver, PacketReceiver)
-        receiver._on_packet = on_packet
+        receiver._on_packet, receiver._voice = on_packet, Voice()
 
     async def receive(self, parameters: RTCRtpReceiveParameters) -> None:
+        self._voice = Voice(next((each.ssrc for each in parameters.encodings), None))
         await super().receive(parameters)
         self._handle_disconnect()  # Ends the decoder's thread, which has nothing to do here.
 
     async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
+        # What aiortc has counted it reports, each source by itself; from 64 on its report fails
+        # and the connection can no longer be closed.
+        if not self._voice.is_from(packet.ssrc):
+            return
         await super()._handle_rtp_packet(packet, arrival_time_ms)  # Counts for its reports.
         self._on_packet(packet.sequence_number, packet.timestamp, packet.payload)
 
