@@ -236,7 +236,10 @@ class Cascade:
                     return
 
     async def _announce(self, turn: int, text: str, emit: Emit) -> None:
-        await self._say(turn, text, 1.0, self._settings, emit)
+        if self._settings.speaks:
+            await self._say(turn, text, 1.0, self._settings, emit)
+        else:
+            await emit(ReplyText(turn, text))
         await emit(ReplyDone(turn))
 
     async def _say(

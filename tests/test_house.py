@@ -38,12 +38,13 @@ PURE = {
     "voice_server.calls.events", "voice_server.calls.rules", "voice_server.calls.endpointing",
     "voice_server.calls.reply", "voice_server.calls.conversation", "voice_server.calls.playout",
     "voice_server.calls.arrivals", "voice_server.calls.floor", "voice_server.calls.allowance",
-    "voice_server.calls.words",
+    "voice_server.calls.words", "voice_server.calls.memory", "voice_server.calls.asides",
+    "voice_server.calls.wishes",
     "voice_server.calls.realtime.dialect", "voice_server.calls.realtime.checks",
     "voice_server.calls.realtime.server_events", "voice_server.calls.realtime.extras",
     "voice_server.calls.realtime.hearing", "voice_server.calls.realtime.items",
     "voice_server.calls.realtime.replies", "voice_server.calls.realtime.session",
-    "voice_server.calls.realtime.tools",
+    "voice_server.calls.realtime.tools", "voice_server.calls.realtime.responses",
 }  # fmt: skip
 # Pure modules may also use these: they compute and touch nothing.
 PURE_PACKAGES = {"openai", "pydantic", "orjson"}

@@ -11,13 +11,18 @@ import time
 from dataclasses import dataclass, field, replace
 
 from engines.speech import (
+    CallPiece,
     Cancel,
     EndUtterance,
     EngineFailed,
+    EngineSettings,
+    FunctionResult,
     Hear,
+    Note,
     OpusFrame,
     ReplyAudio,
     ReplyBegun,
+    ReplyCall,
     ReplyDone,
     ReplyText,
     ReplyWord,
@@ -25,6 +30,7 @@ from engines.speech import (
     Say,
     Transcribed,
     Transcript,
+    Turn,
     WordTime,
 )
 from voice_server.calls import events as ev
@@ -37,13 +43,23 @@ from .playbook import FRAME
 _WORDS = ("", "a b c", "Yes.", "mm-hm", "my name is", "Stop now!")
 
 
+WRITES = EngineSettings(speaks=False)
+_ENTRIES = (Note("user", "and you?"), Note("system", "Be kind."), FunctionResult("a", "1"))
+
+
+def _source(rng: random.Random, turn: int) -> ev.Source | None:
+    some = (None, ev.FIRST, "x", ev.Spoken(turn, "a b c"), ev.Replied(turn), ev.CalledIn(turn, "a"))
+    return rng.choice(some)
+
+
 def happenings(rng: random.Random, turn: int) -> list[ev.Input]:
     """One thing that may happen, often to a turn that is past or not yet there."""
-    number = max(0, turn + rng.choice((0, 0, 0, 0, 1, -1, -2)))
+    number = max(0, turn + rng.choice((0, 0, 0, 0, 1, 2, -1, -2)))
     kinds: dict[str, float] = {
         "heard": 60, "words": 9, "text": 5, "sound": 13, "word": 2, "begun": 2, "done": 4,
         "played": 5, "failed": 0.7, "typed": 1.5, "stopped": 1, "asked": 1, "committed": 1,
-        "cleared": 0.5, "truncated": 0.7, "rules": 0.3, "allowed": 0.2, "end": 0.02,
+        "cleared": 0.5, "truncated": 0.7, "added": 1, "forgotten": 0.7,
+        "aside": 0.7, "call": 0.7, "rules": 0.3, "allowed": 0.2, "end": 0.02,
         "tick": 3, "hung": 0.05,
     }  # fmt: skip
     match rng.choices(list(kinds), list(kinds.values()))[0]:
@@ -61,6 +77,8 @@ def happenings(rng: random.Random, turn: int) -> list[ev.Input]:
             return [ReplyBegun(number)]
         case "done":
             return [ReplyDone(number, rng.random() < 0.03)]
+        case "call":
+            return [ReplyCall(number, CallPiece(rng.choice("ab"), "look", "{}"))]
         case "played":
             return [ev.Played(number, rng.randint(0, 3_000))]
         case "failed":
@@ -68,9 +86,15 @@ def happenings(rng: random.Random, turn: int) -> list[ev.Input]:
         case "typed":
             return [ev.Typed("hello", rng.random() < 0.5)]
         case "stopped":
-            return [ev.Stopped()]
+            return [ev.Stopped(rng.choice((None, number)))]
         case "asked":
-            return [ev.Asked()]
+            return [ev.Asked(settings=rng.choice((None, WRITES, EngineSettings())))]
+        case "added":
+            return [ev.Added(rng.choice("xyz"), rng.choice(_ENTRIES), _source(rng, number))]
+        case "forgotten":
+            return [ev.Forgotten(_source(rng, number) or "x")]
+        case "aside":
+            return [ev.Asked(7, rng.choice((WRITES, WRITES, EngineSettings())), aside=True)]
         case "committed":
             return [ev.Committed()]
         case "cleared":
@@ -95,6 +119,7 @@ def some_rules(rng: random.Random) -> Rules:
         interruption=rng.choice(list(Interruption)),
         greets=rng.random() < 0.3,
         answers=rng.random() < 0.8,
+        idle_prompt_ms=rng.choice((0, 5_000)),
         answers_sound=rng.random() < 0.2,
         call_ms_max=rng.choice((45_000, 180_000, 1_800_000)),
     )
@@ -131,10 +156,11 @@ class Promises:
             case EndUtterance(turn):
                 assert turn in self.heard and turn not in self.dead
                 self.awaited[turn] = self.awaited.get(turn, 0) + 1
-            case Respond(turn, _) | Say(turn, _):
+            case Respond(turn, history):
                 assert turn in self.asked and turn not in self.dead
-                if isinstance(action, Respond):
-                    assert len(action.history) <= 65
+                assert len(history) <= 257 and isinstance(history[-1], Turn)
+            case Say(turn, _):
+                assert turn in self.asked and turn not in self.dead
             case Cancel(turn, heard_ms):
                 assert heard_ms >= 0
                 self.dead.add(turn)
@@ -145,8 +171,12 @@ class Promises:
         match action:
             case ev.ReplyStarted(turn):
                 assert turn not in self.asked, "a turn is answered once"
-                assert self.asked <= self.finished, "two replies at once"
+                beside = {each for each in self.asked if each in self.call._floor.asides}
+                alone = self.asked - beside <= self.finished
+                assert alone or turn in self.call._floor.asides, "two replies at once"
                 self.asked.add(turn)
+            case ev.Called(turn, _):
+                assert turn in self.asked - self.finished and turn not in self.dead
             case ev.ReplyFinished(turn, status, _, _, heard_ms):
                 assert turn in self.asked and turn not in self.finished, "finished twice"
                 assert heard_ms >= 0 and status in {"completed", "cancelled", "failed"}

@@ -82,15 +82,6 @@ def test_a_flush_recalls_and_nothing_follows(lead_ms: int | None) -> None:
     assert (len(listener.sent), listener.recalled, listener.reports) == (sent, [1], [])
 
 
-def test_a_reply_that_is_only_read_counts_as_heard() -> None:
-    listener = Listener(0)
-    for _ in range(3):
-        listener.speaking.skip(Play(1, FRAME))
-    listener.speaking.skip(Play(2, FRAME))
-    assert listener.reports == [Played(1, 20), Played(1, 40), Played(1, 60), Played(2, 20)]
-    assert listener.sent == []
-
-
 def test_what_is_not_for_the_ear_wakes_nobody() -> None:
     listener = Listener(0)
     listener.speaking.perform(ReplyMade(1))

@@ -38,6 +38,7 @@ from engines.speech import (
     PcmFrame,
     ReplyAudio,
     ReplyBegun,
+    ReplyCall,
     ReplyDone,
     ReplyText,
     ReplyWord,
@@ -46,6 +47,7 @@ from engines.speech import (
 )
 
 from . import events as ev
+from . import wishes
 from .allowance import Due
 from .endpointing import Edge
 from .floor import NEVER_MS, Floor, Phase
@@ -92,6 +94,9 @@ class Conversation:
         due_ms = floor.phase_ends_ms
         if floor.phase is Phase.CHALLENGED and floor.paused_at_ms is None:
             due_ms = min(due_ms, floor.reply_ends_ms)
+        if floor.phase is Phase.LISTENING:
+            due_ms = min(due_ms, floor.idle_prompt_at_ms)
+        due_ms = min(due_ms, floor.asides.deadline_ms)
         allowance_ms = floor.allowance.deadline_ms()
         return due_ms if allowance_ms is None else min(due_ms, allowance_ms)
 
@@ -133,33 +138,32 @@ class Conversation:
             case ev.RulesChanged(rules):
                 self._change_rules(rules)
             case ev.SettingsChanged(settings):
+                floor.settings = settings
                 floor.do(Configure(settings))
             case ev.Allowed(call_ms_max):
                 floor.allowance.extend(call_ms_max)
             case ev.EndWithin(left_ms, reason):
                 self._end_within(left_ms, reason)
+            case ev.Added() | ev.Forgotten():
+                wishes.obey(floor, event)
             case _ if floor.phase is Phase.CONNECTING:
                 pass  # Sound before the bill starts is not ours to hear.
             case ev.Heard():
                 self._heard(event)
-            case ev.Typed(text, answer):
-                self._typed(text.strip(), answer)
             case ev.Committed():
                 self._committed()
             case ev.Cleared():
                 self._cleared()
-            case ev.Asked():
-                self._asked()
-            case ev.Stopped():
-                self._stopped()
-            case ev.Truncated(turn, heard_ms):
-                self._truncated(turn, heard_ms)
+            case ev.Typed() | ev.Asked() | ev.Stopped() | ev.Truncated():
+                wishes.obey(floor, event)
             case ev.Tick():
                 pass
             case _ if event.turn == floor.open.number:
                 self._answered(event)
             case _ if floor.challenger and event.turn == floor.challenger.number:
                 self._challenger_answered(floor.challenger, event)
+            case _ if event.turn in floor.asides and not isinstance(event, ev.Played):
+                floor.asides.receive(event, floor.now_ms + self._rules.thinking_ms_max)
 
     # Time.
 
@@ -182,11 +186,14 @@ class Conversation:
     def _keep_phase(self) -> None:
         """No phase outlives its deadline."""
         floor = self._floor
+        floor.asides.keep_time(floor.now_ms)
         plays_on = floor.phase is Phase.CHALLENGED and floor.paused_at_ms is None
         if plays_on and floor.now_ms >= floor.reply_ends_ms:
             self._reply_overdue()
         elif floor.now_ms >= floor.phase_ends_ms:
             self._phase_overdue()
+        elif floor.phase is Phase.LISTENING and floor.now_ms >= floor.idle_prompt_at_ms:
+            wishes.prompt_idle(floor, self._sound_in_ms)
 
     def _phase_overdue(self) -> None:
         match self._floor.phase:
@@ -287,6 +294,7 @@ class Conversation:
         frames = list(self._roll)[-(roll_ms // PCM_FRAME_MS) :]
         self._roll.clear()
         start_ms = self._sound_in_ms - len(frames) * PCM_FRAME_MS
+        floor.idle_prompts = 0
         match floor.phase:
             case Phase.THINKING | Phase.SPEAKING if self._challengeable():
                 pauses = self._rules.interruption is Interruption.RESUMES
@@ -317,7 +325,7 @@ class Conversation:
         """The reply ends here. One that was not heard yet answered too early: its question
         goes on in the new turn, and a notice that was not heard is said later."""
         floor, old = self._floor, self._floor.open
-        unheard = floor.phase is Phase.THINKING
+        unheard = floor.phase is Phase.THINKING and not old.reply.heard()
         number = floor.next_number()
         floor.do(ev.SpeechStarted(number, start_ms))
         floor.end_reply("cancelled", "turn_detected")
@@ -350,16 +358,6 @@ class Conversation:
         else:
             floor.enter(Phase.TRANSCRIBING, self._rules.transcribing_ms_max)
 
-    def _typed(self, text: str, answer: bool) -> None:
-        if not text:
-            return
-        if answer:
-            self._floor.take("client_cancelled")
-            self._floor.begin_turn()
-        self._floor.unanswered.append(text)
-        if answer:
-            self._floor.respond()
-
     def _committed(self) -> None:
         if self._floor.endpointer.speaking:
             self._end_utterance()
@@ -388,34 +386,6 @@ class Conversation:
         elif floor.endpointer.speaking:
             floor.abandon_utterance()
             floor.listen()
-
-    def _asked(self) -> None:
-        floor = self._floor
-        if floor.phase is Phase.LISTENING:
-            floor.begin_turn()
-            floor.respond()
-        elif floor.open.asked or floor.answering:
-            floor.do(ev.Refused("response_active"))
-        else:  # Once the words have come, or the sound of what is made or a notice has ended.
-            floor.open.asked = True
-
-    def _stopped(self) -> None:
-        floor = self._floor
-        if floor.open.replying and not floor.parting:
-            floor.end_reply("cancelled", "client_cancelled")
-            floor.leave_floor()
-        else:
-            floor.do(ev.Refused("response_not_active"))
-
-    def _truncated(self, turn: int, heard_ms: int) -> None:
-        floor, reply = self._floor, self._floor.open.reply
-        if turn == floor.open.number and floor.open.replying and reply.sound_ms:
-            reply.truncate(heard_ms)
-            floor.end_reply("cancelled", "client_cancelled")
-            floor.leave_floor()
-        for past in floor.past:
-            if past.number == turn:
-                past.reply.truncate(heard_ms)
 
     # The challenger.
 
@@ -490,10 +460,16 @@ class Conversation:
             case ReplyText(_, text):
                 marks.sentence_ms = floor.now_ms if not reply.pieces else marks.sentence_ms
                 reply.pieces.append(Piece(text))
+                floor.grow()
                 floor.do(ev.ReplySaid(turn.number, text))
+            case ReplyCall(_, piece) if reply.add_call(piece):
+                floor.grow()
+                floor.do(ev.Called(turn.number, piece))
+            case ReplyCall():
+                floor.fail("the reply asked for too much")
             case ReplyWord(_, word):
                 reply.add_word(word)
-            case ReplyDone(_, hangs_up) if not reply.made:
+            case ReplyDone(_, hangs_up, cut) if not reply.made:
                 reply.made, reply.hangs_up = True, hangs_up
-                floor.do(ev.ReplyMade(turn.number))
+                floor.do(ev.ReplyMade(turn.number, cut))
                 floor.finish_if_played()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engines.speech import (
+    CallPiece,
     Command,
     EngineSettings,
+    Entry,
     Event,
     OpusFrame,
     PcmFrame,
@@ -14,6 +16,32 @@ from engines.speech import (
 )
 
 from .rules import Rules
+
+# Where something of the conversation comes from, and so where it is kept: the words of the
+# user in a turn, what was replied in it, a tool that reply asked for, or, as a string, the id
+# of what a client put there itself.
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    turn: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class CalledIn:
+    turn: int
+    call_id: str
+
+
+Source = Spoken | Replied | CalledIn | str
+FIRST = ""
+
 
 # Inputs that do not come from an engine.
 
@@ -50,13 +78,44 @@ class Cleared:
 
 
 @dataclass(frozen=True, slots=True)
+class Added:
+    """The client put something into the conversation. `after`: what it stands behind; `FIRST`:
+    before everything; None: behind what has been said and done so far."""
+
+    item_id: str
+    entry: Entry
+    after: Source | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """The client took something out of the conversation."""
+
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
-    """The client wants a reply now (`response.create`)."""
+    """The client wants a reply now (`response.create`).
+
+    `tag` is the client's name for this wish, given back when the reply starts or is refused;
+    0: it has none. `settings` are for this reply only. `context` is answered instead of the
+    conversation. `aside`: neither question nor answer become part of the conversation; one
+    that is only read goes on beside whatever else is said.
+    """
+
+    tag: int = 0
+    settings: EngineSettings | None = None
+    context: tuple[Entry, ...] | None = None
+    aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The client pressed stop (`response.cancel`)."""
+    """The client pressed stop (`response.cancel`). `turn`: of this reply; None: of the one
+    that belongs to the conversation."""
+
+    turn: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +174,16 @@ class Tick:
     """Only time has passed."""
 
 
+# What a client asks for besides being heard.
+Wish = Typed | Added | Forgotten | Asked | Stopped | Truncated
+
 Input = (
-    Connected
+    Wish
+    | Connected
     | Heard
-    | Typed
     | Committed
     | Cleared
-    | Asked
-    | Stopped
     | Played
-    | Truncated
     | RulesChanged
     | SettingsChanged
     | Allowed
@@ -184,10 +243,13 @@ class FinalText:
 @dataclass(frozen=True, slots=True)
 class ReplyStarted:
     """A reply has been asked for; its text and sound will follow. `notice`: it is the server
-    that speaks, and not the answer to what anybody asked."""
+    that speaks, and not the answer to what anybody asked. `tag`: of the `Asked` it answers.
+    `speaks`: it is made into sound, and not only to be read."""
 
     turn: int
     notice: bool = False
+    tag: int = 0
+    speaks: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +258,14 @@ class ReplySaid:
 
     turn: int
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """The reply asks for a tool; the arguments come in pieces."""
+
+    turn: int
+    piece: CallPiece
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +297,11 @@ class Flush:
 
 @dataclass(frozen=True, slots=True)
 class ReplyMade:
-    """The engine has made the whole reply; some of it may not have been heard yet."""
+    """The engine has made the whole reply; some of it may not have been heard yet. `cut`: it
+    was longer than the client allows."""
 
     turn: int
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,9 +354,10 @@ class Latency:
 @dataclass(frozen=True, slots=True)
 class Refused:
     """What the client asked for cannot be done now; the call goes on. `code` is one of
-    commit_empty, response_active, response_not_active."""
+    commit_empty, response_active, response_not_active, asides_full. `tag`: of the `Asked`."""
 
     code: str
+    tag: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +366,16 @@ class Failed:
 
     turn: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class IdleTimedOut:
+    """The user has said nothing since the last reply ended; the agent speaks again, in `turn`.
+    The times are places in the sound received so far."""
+
+    turn: int
+    start_ms: int
+    end_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +411,7 @@ Action = (
     | FinalText
     | ReplyStarted
     | ReplySaid
+    | Called
     | Play
     | Pause
     | Resume
@@ -338,6 +422,7 @@ Action = (
     | Latency
     | Refused
     | Failed
+    | IdleTimedOut
     | EndingSoon
     | Closed
     | MinuteElapsed

@@ -7,20 +7,31 @@ when to make them. Every move appends the actions it costs.
 from __future__ import annotations
 
 import enum
-from collections import deque
 
-from engines.speech import Cancel, ReplyAudio, Respond, Say, Transcript, Turn
+from engines.speech import (
+    Cancel,
+    EngineSettings,
+    Entry,
+    ReplyAudio,
+    Respond,
+    Say,
+    Transcript,
+    Turn,
+)
 
 from . import events as ev
 from .allowance import Allowance
+from .asides import Asides
 from .endpointing import Endpointer
+from .memory import Kept, Memory, fold, without
 from .reply import OpenTurn, PastTurn
 from .rules import Rules
 from .words import is_punctuated
 
-HISTORY_TURNS_MAX = 64
-UNANSWERED_MAX = 16
 NEVER_MS = 1 << 62
+LATER_MAX = 64
+# A user who says nothing is spoken to so often, and then left in peace.
+IDLE_PROMPTS_MAX = 3
 
 
 class Phase(enum.Enum):
@@ -59,8 +70,13 @@ class Floor:
         self.open = OpenTurn(0)
         self.challenger: OpenTurn | None = None
         self.paused_at_ms: int | None = None
-        self.past: deque[PastTurn] = deque(maxlen=HISTORY_TURNS_MAX)
-        self.unanswered: deque[str] = deque(maxlen=UNANSWERED_MAX)
+        self.memory = Memory()
+        # What the client adds while a turn is open stands behind that turn.
+        self.later: list[Kept] = []
+        self.asides = Asides(self.do)
+        self.settings = EngineSettings()
+        self.idle_prompt_at_ms = NEVER_MS
+        self.idle_prompts = 0
         self.notice = ""
         self.parting = False
         # Whether the recogniser of this call sets sentence ends.
@@ -88,7 +104,7 @@ class Floor:
 
     @property
     def history(self) -> list[Turn]:
-        return [past.as_turn() for past in self.past]
+        return self.memory.turns()
 
     # Turns begin.
 
@@ -98,30 +114,37 @@ class Floor:
 
     def begin_turn(self) -> None:
         self.remember()
+        self.idle_prompt_at_ms = NEVER_MS
         self.open = OpenTurn(self.next_number())
 
     def wants_reply(self, turn: OpenTurn) -> bool:
-        return self.rules.answers or turn.asked
+        return self.rules.answers or turn.asked is not None
 
     def respond_or_listen(self) -> None:
-        if not self.open.user:
-            self.listen()  # A cough, not a question.
-        elif self.wants_reply(self.open):
+        if self.open.user and self.wants_reply(self.open):
             self.respond()
-        else:
-            self.unanswered.append(self.open.user)
-            self.open.said.clear()
+        else:  # A cough, or words that nobody is to answer yet.
             self.listen()
 
     def respond(self) -> None:
-        turn = self.open
-        turn.asked = False
-        turn.said[:0] = self.unanswered
-        self.unanswered.clear()
+        """Ask the engine for the reply to all that was said and added up to now."""
+        turn, asked = self.open, self.open.asked or ev.Asked()
+        turn.asked = None
+        self._add_what_came_later()
         if not turn.marks.endpoint_ms:
             turn.marks.speech_ended_ms = turn.marks.endpoint_ms = turn.marks.words_ms = self.now_ms
-        self._await_reply()
-        self.do(Respond(turn.number, (*self.history, Turn(turn.user, ""))))
+        turn.reply.speaks = (asked.settings or self.settings).speaks
+        self._await_reply(asked.tag)
+        self.do(Respond(turn.number, self.history_for(asked, turn.user), asked.settings))
+
+    def history_for(self, asked: ev.Asked, user: str) -> tuple[Entry, ...]:
+        """What the engine is to answer: the conversation, or what the client gave instead."""
+        if asked.context is not None:
+            return fold(asked.context, user)
+        return self.memory.history(
+            user, tokens_max=self.rules.context_tokens_max,
+            share_kept=self.rules.context_share_kept,
+        )  # fmt: skip
 
     def say_notice(self) -> None:
         """Speak on the server's behalf as soon as nobody else does."""
@@ -129,14 +152,16 @@ class Floor:
             return
         text, self.notice = self.notice, ""
         self.open = OpenTurn(self.next_number(), notice=True)
+        self.open.reply.speaks = self.settings.speaks
         self._await_reply()
         self.do(Say(self.open.number, text))
 
-    def _await_reply(self) -> None:
-        self.open.replying = True
+    def _await_reply(self, tag: int = 0) -> None:
+        self.open.replying = self.open.answered = True
         self.enter(Phase.THINKING, self.rules.thinking_ms_max)
         self.reply_ends_ms = self.phase_ends_ms
-        self.do(ev.ReplyStarted(self.open.number, self.open.notice))
+        speaks = self.open.reply.speaks
+        self.do(ev.ReplyStarted(self.open.number, self.open.notice, tag, speaks))
 
     # Words come.
 
@@ -221,6 +246,11 @@ class Floor:
         if self.phase in (Phase.THINKING, Phase.SPEAKING):
             self.phase_ends_ms = ends_ms
 
+    def grow(self) -> None:
+        """Something of the reply came that is not heard; whoever makes it gets more time."""
+        if not self.open.reply.sound_ms:
+            self._reply_lasts_until(self.now_ms + self.rules.thinking_ms_max)
+
     # A reply ends.
 
     def finish_reply(self) -> None:
@@ -228,12 +258,19 @@ class Floor:
         reply = self.open.reply
         reply.played_ms = reply.sound_ms
         self.end_reply("completed", "")
+        self._await_the_user()
         if self.parting and self.open.notice:
             self.close(self.allowance.end_reason)
         elif reply.hangs_up and not self.challenger:
             self.close("goodbye")
         else:
             self.leave_floor()
+
+    def _await_the_user(self) -> None:
+        rules, waits_for_tool = self.rules, bool(self.open.reply.calls)
+        prompts = rules.idle_prompt_ms and rules.answers and not rules.endpointing.manual
+        if prompts and self.idle_prompts < IDLE_PROMPTS_MAX and not waits_for_tool:
+            self.idle_prompt_at_ms = self.now_ms + rules.idle_prompt_ms
 
     def fail(self, reason: str) -> None:
         """What the open turn asked for is lost; the user has the floor, and is told."""
@@ -292,6 +329,7 @@ class Floor:
             self.enter(Phase.LISTENING, self.rules.idle_ms_max)
         if asked:  # Whoever asked is owed a reply, whatever became of the words.
             self.begin_turn()
+            self.open.asked = asked
             self.respond()
         else:
             self.say_notice()
@@ -307,17 +345,38 @@ class Floor:
 
     def remember(self) -> None:
         """Move the open turn into the past. Notices are not part of the talk."""
-        turn = self.open
+        turn, reply = self.open, self.open.reply
         turn.partial = ""
-        if not turn.notice and (turn.user or turn.reply.heard()):
-            self.past.append(PastTurn(turn.number, turn.user, turn.reply))
+        said = turn.user or reply.heard() or reply.asked_for
+        if said and not (turn.notice or turn.aside):
+            self.memory.remember(PastTurn(turn.number, turn.user, reply, turn.answered))
         self.open = OpenTurn(turn.number, notice=True)
+        self._add_what_came_later()
+
+    def add(self, kept: Kept, after: ev.Source | None) -> None:
+        """Put it where the client wants it; behind everything where that place is unknown."""
+        if after is not None and self.memory.add(kept, after):
+            return
+        if self.phase is Phase.LISTENING or len(self.later) == LATER_MAX:
+            self.memory.add(kept)
+        else:
+            self.later.append(kept)
+
+    def forget(self, source: ev.Source) -> None:
+        self.later = [kept for kept in self.later if kept.item_id != source]
+        if not self.memory.forget(source) and isinstance(source, ev.Spoken):
+            for turn in filter(None, (self.open, self.challenger)):
+                if turn.number == source.turn:
+                    turn.said = [without(" ".join(turn.said), source.text)]
+
+    def _add_what_came_later(self) -> None:
+        for kept in self.later:
+            self.memory.add(kept)
+        self.later.clear()
 
     def close(self, reason: str) -> None:
         self.take("client_cancelled")
-        if self.unanswered:
-            self.open = OpenTurn(self.next_number(), said=list(self.unanswered))
-            self.remember()
+        self.asides.close()
         duration_ms = self.allowance.elapsed_ms(self.now_ms)
         self.phase = Phase.CLOSED
         self.do(ev.Closed(reason, duration_ms, tuple(self.history)))

@@ -6,10 +6,12 @@ import re
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from engines.speech import OPUS_FRAME_MS, Turn, WordTime
+from engines.speech import OPUS_FRAME_MS, CallPiece, FunctionCall, Turn, WordTime
 
-from .events import Latency
+from .events import Asked, Latency
 
+CALLS_MAX = 32
+ARGUMENTS_CHARS_MAX = 64 * 1024
 _WORD = re.compile(r"\S+")
 
 
@@ -63,6 +65,28 @@ class Reply:
     made: bool = False
     hangs_up: bool = False
     told_chars: int = 0
+    # False: it is only read, and what was read was heard.
+    speaks: bool = True
+    calls: dict[str, CallPiece] = field(default_factory=dict)
+
+    def add_call(self, piece: CallPiece) -> bool:
+        """Whether there is room for this piece of a function call."""
+        begun = self.calls.get(piece.call_id)
+        if begun is None and len(self.calls) == CALLS_MAX:
+            return False
+        arguments = (begun.arguments if begun else "") + piece.arguments
+        if len(arguments) > ARGUMENTS_CHARS_MAX:
+            return False
+        name = begun.name if begun else piece.name
+        self.calls[piece.call_id] = CallPiece(piece.call_id, name, arguments)
+        return True
+
+    @property
+    def asked_for(self) -> tuple[FunctionCall, ...]:
+        """The tools this reply asked for; a call that was cut short was none."""
+        if not self.made:
+            return ()
+        return tuple(FunctionCall(c.call_id, c.name, c.arguments) for c in self.calls.values())
 
     def add_sound(self) -> None:
         if not self.pieces:
@@ -83,7 +107,7 @@ class Reply:
 
     @property
     def text(self) -> str:
-        return " ".join(piece.text for piece in self.pieces)
+        return (" " if self.speaks else "").join(piece.text for piece in self.pieces)
 
     @property
     def finished(self) -> bool:
@@ -91,6 +115,8 @@ class Reply:
 
     def heard(self) -> str:
         """The words that reached the listener in full."""
+        if not self.speaks:
+            return self.text
         heard, left_ms = list[str](), self.played_ms
         for index, piece in enumerate(self.pieces):
             whole = self.made or index < len(self.pieces) - 1
@@ -149,8 +175,12 @@ class OpenTurn:
     notice: bool = False
     # Why the recogniser cannot hear the utterance that is being spoken; empty: it can.
     deaf: str = ""
-    # The client wants a reply as soon as the words are known.
-    asked: bool = False
+    # The client wants this reply as soon as the words are known.
+    asked: Asked | None = None
+    # A reply was begun, whatever became of it.
+    answered: bool = False
+    # Neither what it says nor what it answers is part of the talk.
+    aside: bool = False
     marks: Marks = field(default_factory=Marks)
     timed: bool = False
 
@@ -161,10 +191,14 @@ class OpenTurn:
 
 @dataclass(slots=True)
 class PastTurn:
+    """A turn that is over. `answered`: a reply to it was begun."""
+
     number: int
     user: str
     reply: Reply
+    answered: bool = True
 
     def as_turn(self) -> Turn:
-        heard = self.reply.heard()
-        return Turn(self.user, heard, bool(self.reply.pieces) and not self.reply.finished)
+        reply = self.reply
+        interrupted = bool(reply.pieces) and not reply.finished
+        return Turn(self.user, reply.heard(), interrupted, reply.asked_for)

@@ -113,6 +113,12 @@ class Rules:
     # This much speech over a paused reply is an interruption even before words come.
     insist_ms: int = 1_200
     idle_ms_max: int = 120_000
+    # The agent speaks again when nobody has spoken for so long after a reply; 0: never.
+    idle_prompt_ms: int = 0
+    # Beyond so many tokens (estimated) the oldest of the conversation is left out, until this
+    # share of them is left; 0: never.
+    context_tokens_max: int = 32_000
+    context_share_kept: float = 1.0
     call_ms_max: int = 30 * MINUTE_MS
     warn_before_end_ms: int = 60_000
     farewell_before_end_ms: int = 6_000

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from engines.speech import OPUS_FRAME_MS
-
 from .events import Action, Flush, Pause, Play, Played, Resume
 from .pacing import Wheel
 from .playout import Packet, Playout
@@ -31,7 +29,6 @@ class Speaking:
         self._playout = Playout(lead_ms)
         self._send, self._recall, self._report = send, recall, report
         self._dropped_turn: int | None = None
-        self._read_turn, self._read_ms = 0, 0
 
     @property
     def lead_ms(self) -> int | None:
@@ -60,13 +57,6 @@ class Speaking:
                 return
         if self._beat(self._wheel.now_ms()):
             self._wheel.wake(self._beat)
-
-    def skip(self, play: Play) -> None:
-        """The client only reads this reply: it counts as heard without being sent."""
-        if play.turn != self._read_turn:
-            self._read_turn, self._read_ms = play.turn, 0
-        self._read_ms += OPUS_FRAME_MS
-        self._report(Played(play.turn, self._read_ms))
 
     def stop(self) -> None:
         self._wheel.rest(self._beat)

@@ -72,10 +72,7 @@ class WebRtcLink:
     def perform(self, action: Action) -> None:
         if isinstance(action, Play):  # Told before the sound that it announces.
             self._tell(self._dialect.translate(action))
-            if self._dialect.speaks(action.turn):
-                self._speaking.perform(action)
-            else:
-                self._speaking.skip(action)
+            self._speaking.perform(action)
             return
         self._speaking.perform(action)
         self._tell(self._dialect.translate(action))

@@ -230,10 +230,7 @@ class WebSocketLink:
         if play.turn != self._delta_turn:
             self._post_delta()
         self._tell(self._dialect.translate(play))
-        if self._dialect.speaks(play.turn):
-            self._speaking.perform(play)
-        else:
-            self._speaking.skip(play)
+        self._speaking.perform(play)
 
     async def close(self, summary: Summary) -> None:
         bill = summary.bill.as_json() if summary.bill else None

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import typing
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import orjson
 from openai.types.realtime import RealtimeServerEvent
@@ -63,8 +64,19 @@ def _check_extras(parsed: object, name: str) -> None:
         return
     unknown = set(parsed.model_extra or {}) - EXTRA_FIELDS.get(name, set())
     assert not unknown, f"{type(parsed).__name__} knows no {unknown}"
-    for field in type(parsed).model_fields:
-        _check_extras(getattr(parsed, field), field)
+    for name in type(parsed).model_fields:
+        _check_extras(getattr(parsed, name), name)
+
+
+@dataclass
+class Told:
+    """What a client knows of a response in progress."""
+
+    aside: bool
+    open_parts: set[str] = field(default_factory=set)
+    open_items: set[str] = field(default_factory=set)
+    deltas: str = ""
+    arguments: dict[str, str] = field(default_factory=dict)
 
 
 class Laws:
@@ -77,10 +89,9 @@ class Laws:
         self.speaking: str | None = None
         self.stopped: set[str] = set()
         self.transcribed: set[str] = set()
-        self.active: str | None = None
+        self.open: dict[str, Told] = {}
         self.done: set[str] = set()
-        self.part_open = False
-        self.deltas = ""
+        self.items_aside: set[str] = set()
         self.sounding: str | None = None
 
     def take(self, event: ServerEvent) -> None:
@@ -98,38 +109,68 @@ class Laws:
         if response_id in self.done:
             assert kind.startswith(OF_RESPONSE_AFTER_DONE), f"{kind} after response.done"
         elif response_id is not None:
-            assert response_id == self.active, f"{kind} of an unknown response"
+            assert response_id in self.open, f"{kind} of an unknown response"
         if kind.endswith(".delta") and response_id:
-            assert self.part_open, "a delta outside of its part"
+            told, item_id = self.open[str(response_id)], event["item_id"]
+            call = kind == "response.function_call_arguments.delta"
+            assert call or item_id in told.open_parts, "a delta outside of its part"
+            assert item_id in told.open_items, "a delta outside of its item"
 
     def _response_created(self, event: ServerEvent) -> None:
-        assert self.active is None, "two responses at once"
-        self.active, self.deltas = _id(event["response"]), ""
-        assert self.active not in self.done
+        response = event["response"]
+        assert isinstance(response, dict)
+        aside = "conversation_id" not in response
+        belonging = [told for told in self.open.values() if not told.aside]
+        assert aside or not belonging, "two responses of the conversation at once"
+        assert response["id"] not in self.done | set(self.open)
+        self.open[response["id"]] = Told(aside)
 
     def _response_done(self, event: ServerEvent) -> None:
-        assert _id(event["response"]) == self.active
-        assert not self.part_open, "the response is done and its part is not"
-        self.done.add(_id(event["response"]))
-        self.active = None
+        response = event["response"]
+        assert isinstance(response, dict)
+        told = self.open.pop(response["id"])
+        assert not told.open_parts, "the response is done and its part is not"
+        assert not told.open_items, "the response is done and its item is not"
+        self.done.add(response["id"])
+
+    def _response_output_item_added(self, event: ServerEvent) -> None:
+        told, item_id = self.open[str(event["response_id"])], _id(event["item"])
+        assert event["output_index"] == len(told.arguments), "items are counted from 0"
+        told.open_items.add(item_id)
+        told.arguments[item_id] = ""
+        if told.aside:
+            self.items_aside.add(item_id)
+
+    def _response_output_item_done(self, event: ServerEvent) -> None:
+        told, item = self.open[str(event["response_id"])], event["item"]
+        assert isinstance(item, dict)
+        told.open_items.remove(item["id"])
+        if item["type"] == "function_call":
+            assert item["arguments"] == told.arguments[item["id"]], "arguments nobody was told"
 
     def _response_content_part_added(self, event: ServerEvent) -> None:
-        assert event["item_id"] in self.items | self.deleted
-        self.part_open = True
+        told, item_id = self.open[str(event["response_id"])], str(event["item_id"])
+        assert item_id in (self.items_aside if told.aside else self.items | self.deleted)
+        told.open_parts.add(item_id)
 
     def _response_content_part_done(self, event: ServerEvent) -> None:
-        self.part_open = False
+        self.open[str(event["response_id"])].open_parts.remove(str(event["item_id"]))
+
+    def _response_function_call_arguments_delta(self, event: ServerEvent) -> None:
+        told = self.open[str(event["response_id"])]
+        told.arguments[str(event["item_id"])] += str(event["delta"])
 
     def _response_output_audio_transcript_delta(self, event: ServerEvent) -> None:
-        self.deltas += str(event["delta"])
+        self.open[str(event["response_id"])].deltas += str(event["delta"])
 
     def _response_output_audio_transcript_done(self, event: ServerEvent) -> None:
-        spoken = str(event["transcript"]).split()
-        assert self.deltas.split()[: len(spoken)] == spoken, "words that were never said"
+        told, spoken = self.open[str(event["response_id"])], str(event["transcript"]).split()
+        assert told.deltas.split()[: len(spoken)] == spoken, "words that were never said"
 
     def _conversation_item_added(self, event: ServerEvent) -> None:
         item_id, previous = _id(event["item"]), event["previous_item_id"]
         assert item_id not in self.items, "an item was added twice"
+        assert item_id not in self.items_aside, "what was said aside is not of the conversation"
         assert previous is None or previous in self.items
         self.items.add(item_id)
 
@@ -167,8 +208,8 @@ class Laws:
 
     def _output_audio_buffer_started(self, event: ServerEvent) -> None:
         assert self.sounding is None
-        assert self.part_open, "sound before its content part"
         self.sounding = str(event["response_id"])
+        assert self.open[self.sounding].open_parts, "sound before its content part"
 
     def _output_audio_buffer_stopped(self, event: ServerEvent) -> None:
         assert event["response_id"] == self.sounding

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from engines.speech import EngineSettings, OpusFrame
+from engines.speech import EngineSettings, Note, OpusFrame
 from voice_server.calls import events as ev
 from voice_server.calls.realtime.dialect import CLIENT_EVENTS
 from voice_server.calls.rules import Interruption, Rules
@@ -130,10 +130,11 @@ class TestTextTurn:
     def test_typed_and_asked(self) -> None:
         listener = Listener()
         listener.forget()
-        assert listener.say("Hello", id="mine").inputs == (ev.Typed("Hello", answer=False),)
+        note = Note("user", "Hello")
+        assert listener.say("Hello", id="mine").inputs == (ev.Added("mine", note),)
         ask = {"type": "response.create", "response": {"metadata": {"client_event_id": "x"}}}
-        assert listener.send(ask).inputs == (ev.Asked(),)
-        listener.act(ev.ReplyStarted(1))
+        assert listener.send(ask).inputs == (ev.Asked(1),)
+        listener.act(ev.ReplyStarted(1, tag=1))
         answers(listener)
         listener.act(ev.ReplyMade(1))
         assert listener.kinds == [
@@ -152,23 +153,22 @@ class TestTextTurn:
     def test_text_only_output(self) -> None:
         listener = Listener(webrtc=True)
         listener.update(output_modalities=["text"])
-        listener.act(ev.ReplyStarted(1))
-        assert not listener.dialect.speaks(1)
+        listener.act(ev.ReplyStarted(1, speaks=False))
         listener.forget()
-        answers(listener, 1, "One.", "Two.")
+        listener.act(ev.ReplySaid(1, "One."), ev.ReplySaid(1, "\n Two."))
         assert listener.sound(1, PCM) == []
-        listener.act(ev.ReplyMade(1), ev.ReplyFinished(1, "completed", "", "One. Two.", 40))
+        listener.act(ev.ReplyMade(1), ev.ReplyFinished(1, "completed", "", "One.\n Two.", 0))
         assert listener.kinds == [
             *ITEM_BEGUN, "response.output_text.delta", "response.output_text.delta",
             "response.output_text.done", "response.content_part.done",
             "response.output_item.done", "conversation.item.done", "response.done",
         ]  # fmt: skip
-        assert listener.last("response.output_text.done")["text"] == "One. Two."
+        assert listener.last("response.output_text.done")["text"] == "One.\n Two."
 
     def test_text_that_was_sent_is_not_unsaid_by_a_cancellation(self) -> None:
         listener = Listener()
         listener.update(output_modalities=["text"])
-        listener.act(ev.ReplyStarted(1), ev.ReplySaid(1, "One."))
+        listener.act(ev.ReplyStarted(1, speaks=False), ev.ReplySaid(1, "One."))
         listener.act(ev.ReplyFinished(1, "cancelled", "client_cancelled", "", 0))
         assert listener.last("response.output_text.done")["text"] == "One."
 
@@ -326,16 +326,16 @@ class TestAsking:
         listener = Listener()
         listener.act(ev.ReplyStarted(1, notice=True), ev.ReplySaid(1, "One minute left."))
         create = {"type": "response.create", "response": {"metadata": {"for": "me"}}}
-        assert listener.send(create).inputs == (ev.Asked(),)
+        assert listener.send(create).inputs == (ev.Asked(1),)
         listener.act(ev.ReplyMade(1), ev.ReplyFinished(1, "completed", "", "One minute left.", 900))
-        listener.act(ev.ReplyStarted(2))
+        listener.act(ev.ReplyStarted(2, tag=1))
         assert listener.told[-1]["response"]["metadata"] == {"for": "me"}  # type: ignore[index]
 
     def test_refused_by_the_call(self) -> None:
         listener = Listener()
         for name in ("first", "second"):
             listener.send({"type": "response.create", "event_id": name})
-        listener.act(ev.Refused("response_active"), ev.ReplyStarted(1))
+        listener.act(ev.Refused("response_active", 2), ev.ReplyStarted(1, tag=1))
         assert listener.told[-2]["error"]["event_id"] == "second"  # type: ignore[index]
         assert listener.kinds[-1] == "response.created"
 
@@ -343,14 +343,11 @@ class TestAsking:
         listener = Listener()
         listener.update(instructions="Be kind.")
         own = {"instructions": "Be brief.", "audio": {"output": {"voice": "nova"}}}
-        first, asked, last = listener.send({"type": "response.create", "response": own}).inputs
-        assert asked == ev.Asked()
-        assert isinstance(first, ev.SettingsChanged)
-        assert isinstance(last, ev.SettingsChanged)
-        assert (first.settings.instructions, first.settings.voice) == ("Be brief.", "nova")
-        assert last.settings.instructions == "Be kind."
-        assert last.settings == listener.dialect.settings
-        listener.act(ev.ReplyStarted(1))
+        (asked,) = listener.send({"type": "response.create", "response": own}).inputs
+        assert isinstance(asked, ev.Asked) and asked.settings is not None
+        assert (asked.settings.instructions, asked.settings.voice) == ("Be brief.", "nova")
+        assert listener.dialect.settings.instructions == "Be kind."
+        listener.act(ev.ReplyStarted(1, tag=asked.tag))
         created = listener.last("response.created")["response"]
         assert isinstance(created, dict)
         assert created["audio"]["output"]["voice"] == "nova"
@@ -358,7 +355,7 @@ class TestAsking:
     def test_a_reply_nobody_asked_for_has_no_metadata(self) -> None:
         listener = Listener()
         listener.send({"type": "response.create", "response": {"metadata": {"a": "b"}}})
-        listener.act(ev.ReplyStarted(1), ev.ReplyMade(1), ev.ReplyStarted(2))
+        listener.act(ev.ReplyStarted(1, tag=1), ev.ReplyMade(1), ev.ReplyStarted(2))
         created = listener.last("response.created")["response"]
         assert isinstance(created, dict)
         assert "metadata" not in created
@@ -368,7 +365,7 @@ class TestAsking:
         listener.send({"type": "response.create", "response": {"metadata": {"old": "1"}}})
         listener.act(ev.SpeechStarted(1, 0), ev.SpeechStopped(1, 500), ev.FinalText(1, "", ""))
         listener.send({"type": "response.create", "response": {"metadata": {"new": "1"}}})
-        listener.act(ev.ReplyStarted(2))
+        listener.act(ev.ReplyStarted(2, tag=2))
         created = listener.last("response.created")["response"]
         assert isinstance(created, dict)
         assert created["metadata"] == {"new": "1"}
@@ -380,14 +377,14 @@ class TestAsking:
         listener.act(ev.ReplyMade(1))
         played, asked = listener.send({"type": "response.create"}).inputs
         assert isinstance(played, ev.Played)
-        assert (played.turn, asked) == (1, ev.Asked())
+        assert (played.turn, asked) == (1, ev.Asked(1))
 
     def test_a_client_whose_sound_we_pace_waits(self) -> None:
         listener = Listener(webrtc=True)
         asks(listener)
         answers(listener)
         listener.act(ev.ReplyMade(1))
-        assert listener.send({"type": "response.create"}).inputs == (ev.Asked(),)
+        assert listener.send({"type": "response.create"}).inputs == (ev.Asked(1),)
 
     @pytest.mark.parametrize(
         "response",
@@ -397,8 +394,10 @@ class TestAsking:
             {"metadata": {"k": "x" * 513}},
             {"metadata": {"k": 5}},
             {"metadata": []},
-            {"conversation": "none"},
+            {"conversation": "mine"},
             {"input": [{"type": "message"}]},
+            {"input": [{"type": "item_reference", "id": "nobody"}]},
+            {"input": {}},
             {"output_modalities": ["audio", "text"]},
             {"max_output_tokens": 0},
             {"instructions": "x" * 65_537},
@@ -423,7 +422,7 @@ class TestPushToTalk:
         listener.send({"type": "input_audio_buffer.clear"})
         listener.send({"type": "input_audio_buffer.append", "audio": SECOND})
         assert listener.send({"type": "input_audio_buffer.commit"}).inputs == (ev.Committed(),)
-        assert listener.send({"type": "response.create"}).inputs == (ev.Asked(),)
+        assert listener.send({"type": "response.create"}).inputs == (ev.Asked(1),)
         listener.act(ev.SpeechStarted(1, 0), ev.SpeechStopped(1, 1_000))
         listener.act(ev.FinalText(1, "Hello", "Hello"), ev.ReplyStarted(1))
         assert listener.kinds == [
@@ -492,9 +491,8 @@ class TestFailure:
         listener.act(ev.SpeechStarted(1, 0), ev.SpeechStopped(1, 900))
         listener.forget()
         listener.act(ev.Failed(1, "no ears"), ev.SpeechDiscarded(1))
-        assert listener.kinds == [f"{HEARD}.failed", "error"]
-        assert listener.error()["type"] == "server_error"
-        assert listener.error()["message"] == "no ears"
+        assert listener.kinds == [f"{HEARD}.failed"]
+        assert listener.told[0]["error"]["message"] == "no ears"  # type: ignore[index]
 
 
 class TestTranscriptionSession:

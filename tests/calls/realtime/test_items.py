@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engines.speech import OpusFrame
+from engines.speech import CallPiece, FunctionCall, FunctionResult, Note, OpusFrame
 from voice_server.calls import events as ev
 
 from .listener import Listener
@@ -34,18 +34,49 @@ class TestCreating:
         assert listener.told[-1]["previous_item_id"] == "mine"
         assert str(listener.told[-1]["item"]["id"]).startswith("item_")  # type: ignore[index]
 
-    def test_only_what_the_user_says_reaches_the_call(self) -> None:
+    @pytest.mark.parametrize("role", ["user", "system", "assistant"])
+    def test_what_is_said_reaches_the_memory_of_the_call(self, role: str) -> None:
+        added = ev.Added("mine", Note(role, "Hi"))
+        assert create(Listener(), text(role, " Hi ", id="mine")) == (added,)
+
+    def test_tools_reach_the_memory_of_the_call(self) -> None:
         listener = Listener()
-        assert create(listener, text("user", " Hi ")) == (ev.Typed("Hi", answer=False),)
-        assert create(listener, text("system", "Be kind.")) == ()
-        assert create(listener, text("assistant", "Hello.")) == ()
-        assert create(listener, text("user", "  ")) == ()
+        call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}", "id": "a"}
+        result = {"type": "function_call_output", "call_id": "c", "output": "7", "id": "b"}
+        assert create(listener, call) == (ev.Added("a", FunctionCall("c", "f", "{}")),)
+        assert create(listener, result) == (ev.Added("b", FunctionResult("c", "7")),)
+
+    def test_a_place_among_what_was_said(self) -> None:
+        listener = Listener()
+        listener.act(ev.SpeechStarted(1, 0), ev.SpeechStopped(1, 900), ev.FinalText(1, "Hi", "Hi"))
+        listener.act(ev.ReplyStarted(1), ev.ReplySaid(1, "Yes?"), ev.ReplyMade(1))
+        heard, said = listener.dialect._items._order
+        note = Note("user", "x")
+        for item_id, previous, after in (
+            ("a", heard, ev.Spoken(1, "Hi")), ("b", said, None), ("c", said, ev.Replied(1)),
+            ("d", "root", ev.FIRST), ("e", "a", "a"),
+        ):  # fmt: skip
+            place = {"previous_item_id": previous}
+            added = create(listener, text("user", "x", id=item_id), **place)
+            assert added == (ev.Added(item_id, note, after),)
+
+    def test_what_is_deleted_is_forgotten(self) -> None:
+        listener = Listener()
+        listener.act(ev.SpeechStarted(1, 0), ev.SpeechStopped(1, 900), ev.FinalText(1, "Hi", "Hi"))
+        listener.act(ev.ReplyStarted(1), ev.ReplySaid(1, "Yes?"))
+        listener.act(ev.Called(1, CallPiece("c", "f", "{}")), ev.ReplyMade(1))
+        create(listener, text("user", "x", id="mine"))
+        forgotten: list[ev.Source] = [ev.Spoken(1, "Hi"), ev.Replied(1), ev.CalledIn(1, "c"), "mine"]
+        for item_id, source in zip(list(listener.dialect._items._order), forgotten, strict=True):
+            delete = {"type": "conversation.item.delete", "item_id": item_id}
+            assert listener.send(delete).inputs == (ev.Forgotten(source),)
 
     def test_parts_are_read_together(self) -> None:
         listener = Listener()
         item = text("user", "One")
         item["content"].append({"type": "input_audio", "transcript": "two"})
-        assert create(listener, item) == (ev.Typed("One\ntwo", answer=False),)
+        (added,) = create(listener, item)
+        assert isinstance(added, ev.Added) and added.entry == Note("user", "One\ntwo")
 
     def test_function_items_are_kept(self) -> None:
         listener = Listener()

@@ -27,17 +27,20 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from engines.speech import EngineSettings
+from engines.speech import EngineSettings, Entry
 
 from .. import events as ev
+from ..memory import chars_of
 from ..rules import Rules, notices_in
 from .checks import Fields, Refusal, check_small, parse, refusal_of, wrong_value
 from .extras import Extras, plainly
 from .hearing import Hearing
 from .items import Items, words_of
-from .replies import Ask, Replies, ask_from
+from .replies import Replies
+from .responses import Ask, ask_from, ask_of
 from .server_events import Events, JsonObject, Received, ServerEvent
 from .session import AudioFormat, first_config
+from .tools import as_settings
 
 __all__ = ["Dialect", "Received", "ServerEvent"]
 
@@ -46,6 +49,7 @@ AUDIO_BYTES_MAX = 15 * 1024 * 1024
 EVENT_CHARS_MAX = AUDIO_BYTES_MAX * 4 // 3 + 4_096
 COMMIT_MS_MIN = 100
 ASKS_MAX = 16
+CONTEXT_ITEMS_MAX = 256
 BUFFER_MS_MAX = 1 << 53
 
 
@@ -73,8 +77,10 @@ class Dialect:
         )
         self._replies = Replies(self._events, self._items, buffer_events=webrtc)
         self._extras = Extras(self._events, self._replies, describe or plainly)
-        # Requests the call has not answered yet, and the event ids to name if it refuses.
-        self._asks: deque[Ask] = deque(maxlen=ASKS_MAX)
+        # Requests the call has not answered yet, by their tags, and the event ids to name if it
+        # refuses.
+        self._asks: dict[int, Ask] = {}
+        self._tag = 0
         self._commits: deque[str] = deque(maxlen=ASKS_MAX)
         self._cancels: deque[str] = deque(maxlen=ASKS_MAX)
         self._appends, self._buffer_ms = False, 0.0
@@ -107,11 +113,6 @@ class Dialect:
     def settings(self) -> EngineSettings:
         return self._settings
 
-    def speaks(self, turn: int) -> bool:
-        """Whether the reply of this turn is meant to be heard, and not only read."""
-        reply = self._replies.of(turn)
-        return reply is None or reply.speaks
-
     # From us to the client.
 
     def begin(self) -> list[ServerEvent]:
@@ -133,19 +134,21 @@ class Dialect:
                 return self._hearing.partial(turn, text)
             case ev.FinalText(turn, text, utterance):
                 self._chars_in += len(utterance)
-                if not text:
-                    self._doubt_asks()
                 return self._hearing.final(turn, text, utterance)
-            case ev.ReplyStarted(turn, notice):
-                return self._tell_reply_started(turn, notice)
+            case ev.ReplyStarted():
+                return self._tell_reply_started(action)
             case ev.ReplySaid(turn, text):
                 return self._replies.say(turn, text)
-            case ev.ReplyMade(turn):
-                return self._replies.made(turn)
+            case ev.Called(turn, piece):
+                return self._replies.call(turn, piece)
+            case ev.ReplyMade(turn, cut):
+                return self._replies.made(turn, cut=cut)
             case ev.ReplyFinished():
                 return self._tell_reply_finished(action)
-            case ev.Refused(code):
-                return self._tell_refused(code)
+            case ev.Refused(code, tag):
+                return self._tell_refused(code, tag)
+            case ev.IdleTimedOut(turn, start_ms, end_ms):
+                return self._hearing.idle(turn, start_ms, end_ms)
             case ev.Failed(turn, reason):
                 return self._tell_failed(turn, reason)
             case _ if self._config.extension.events:
@@ -187,26 +190,25 @@ class Dialect:
                     self._commits.popleft()
                 return self._hearing.stopped(turn, end_ms)
             case ev.SpeechDiscarded(turn):
-                self._doubt_asks()
                 return self._hearing.discarded(turn)
 
-    def _tell_reply_started(self, turn: int, notice: bool) -> list[ServerEvent]:
-        config = self._config
-        ask = Ask(
-            modality=config.output_modality, voice=config.voice,
-            max_output_tokens=config.max_output_tokens,
-        )  # fmt: skip
-        if notice:
+    def _tell_reply_started(self, started: ev.ReplyStarted) -> list[ServerEvent]:
+        turn, config = started.turn, self._config
+        # What the call does counts: the client may have changed its mind since it was decided.
+        modality = "audio" if started.speaks else "text"
+        ask = replace(self._asks.pop(started.tag, ask_of(config)), modality=modality)
+        if started.notice:
             self._notice_turn = turn
-            return self._replies.begin(turn, ask, config, chars_in=0, speech_ms=0)
-        ask = self._asks.popleft() if self._asks else ask
-        chars_in, self._chars_in = self._chars_in, 0
+        if started.notice or ask.aside:
+            return self._replies.begin(turn, ask, config, chars_in=ask.chars_in, speech_ms=0)
+        chars_in, self._chars_in = self._chars_in + ask.chars_in, 0
         speech_ms, self._hearing.speech_ms = self._hearing.speech_ms, 0
         self._hearing.inherited.asked(turn)
         return self._replies.begin(turn, ask, config, chars_in=chars_in, speech_ms=speech_ms)
 
     def _tell_reply_finished(self, action: ev.ReplyFinished) -> list[ServerEvent]:
-        if action.reason != "turn_detected":
+        reply = self._replies.of(action.turn)
+        if action.reason != "turn_detected" and not (reply and reply.ask.aside):
             self._hearing.inherited.settle()
         if action.reason == "client_cancelled" and self._cancels:
             self._cancels.popleft()
@@ -214,28 +216,24 @@ class Dialect:
             action.turn, action.status, action.reason, action.heard, action.heard_ms
         )
 
-    def _tell_refused(self, code: str) -> list[ServerEvent]:
+    def _tell_refused(self, code: str, tag: int) -> list[ServerEvent]:
         event_id = ""
         if code == "commit_empty" and self._commits:
             event_id = self._commits.popleft()
-        elif code == "response_active" and self._asks:
-            event_id = self._asks.pop().event_id
+        elif tag in self._asks:
+            event_id = self._asks.pop(tag).event_id
         elif code == "response_not_active" and self._cancels:
             event_id = self._cancels.popleft()
         return [self._events.error(refusal_of(code), event_id)]
 
     def _tell_failed(self, turn: int, reason: str) -> list[ServerEvent]:
-        """A failure inside a response is told by its `response.done`, which follows."""
-        self._doubt_asks()
-        told = self._hearing.failed(turn, reason)
-        active = self._replies.active
-        if active is None or active.turn != turn:
+        """A failure inside a response is told by its `response.done`, which follows, and one
+        of hearing by the utterance it is about; an `error` event is for what has no other
+        place, because some clients take it for the end of the call."""
+        told, active = self._hearing.failed(turn, reason), self._replies.active
+        if not told and (active is None or active.turn != turn):
             told.append(self._events.server_error(reason))
         return told
-
-    def _doubt_asks(self) -> None:
-        """The call has nothing to answer now, so it may have forgotten what was asked."""
-        self._asks = deque((replace(ask, doubtful=True) for ask in self._asks), ASKS_MAX)
 
     def _session(self) -> JsonObject:
         return self._config.as_json(self._session_id)
@@ -339,23 +337,26 @@ class Dialect:
         event.need("item")
         item = self._items.new(Fields(event.values["item"], "item"), self._events.new_id)
         previous_id = self._items.place(event.id("previous_item_id"))
+        after = self._after(previous_id)
         self._items.insert(item, previous_id)
         told = (
             self._events.item("conversation.item.added", item.body, previous_id),
             self._events.item("conversation.item.done", item.body, previous_id),
         )
-        words = words_of(item.body) if item.body.get("role") == "user" else ""
-        if not words:
-            return Received(events=told)
-        self._chars_in += len(words)
-        self._hearing.inherited.unanswered.append(words)
-        return Received((ev.Typed(words, answer=False),), events=told)
+        self._chars_in += len(words_of(item.body))
+        return Received((ev.Added(item.id, item.entry, after),), events=told)
+
+    def _after(self, previous_id: str | None) -> ev.Source | None:
+        """Behind which item of the call's memory an item goes; None: behind all of them."""
+        if previous_id == self._items.last_id:
+            return None
+        return self._items.find(previous_id, "retrieve").source if previous_id else ev.FIRST
 
     def _delete_item(self, event: Fields, event_id: str) -> Received:
-        item_id = event.need_id("item_id")
-        self._items.delete(item_id)
-        deleted = self._events.make("conversation.item.deleted", item_id=item_id)
-        return Received(events=(deleted,))
+        item = self._items.find(event.need_id("item_id"), "delete")
+        self._items.delete(item.id)
+        deleted = self._events.make("conversation.item.deleted", item_id=item.id)
+        return Received((ev.Forgotten(item.source),), events=(deleted,))
 
     def _retrieve_item(self, event: Fields, event_id: str) -> Received:
         item = self._items.find(event.need_id("item_id"), "retrieve")
@@ -376,15 +377,23 @@ class Dialect:
         if self._config.kind == "transcription":
             raise Refusal("A transcription session has no responses.", code="invalid_session_type")
         given = event.child("response")
-        if given:
-            _check_in_band(given)
         ask = ask_from(given, self._config, event_id)
-        active = self._replies.active
-        if active and active.turn != self._notice_turn and not self._cancels:
+        context = self._context(given) if given else None
+        ask = replace(ask, chars_in=sum(map(chars_of, context or ())))
+        active, beside = self._replies.active, ask.aside and ask.modality == "text"
+        if active and active.turn != self._notice_turn and not (self._cancels or beside):
             raise refusal_of("response_active")
-        self._asks = deque((each for each in self._asks if not each.doubtful), ASKS_MAX)
-        self._asks.append(ask)
-        return Received((*self._before_asking(), *self._asking(ask)))
+        asked = self._asking(ask, context)
+        if len(self._asks) == ASKS_MAX:
+            del self._asks[next(iter(self._asks))]
+        self._asks[asked.tag] = ask
+        return Received((*(() if beside else self._before_asking()), asked))
+
+    def _context(self, given: Fields) -> tuple[Entry, ...] | None:
+        """What is to be answered instead of the conversation, where a client names it."""
+        if not given.has("input"):
+            return None
+        return self._items.context(list(given.objects("input", length_max=CONTEXT_ITEMS_MAX)))
 
     def _before_asking(self) -> tuple[ev.Input, ...]:
         """A response that is done may sound on in a client that keeps its own buffer. By asking
@@ -394,24 +403,27 @@ class Dialect:
             return ()
         return (ev.Played(unheard.turn, BUFFER_MS_MAX),)
 
-    def _asking(self, ask: Ask) -> tuple[ev.Input, ...]:
-        """The request, between the settings that only this response has and the usual ones."""
+    def _asking(self, ask: Ask, context: tuple[Entry, ...] | None) -> ev.Asked:
+        """The request, with the settings that only this response has."""
+        usual, self._tag = self._settings, self._tag + 1
+        own = as_settings({**self._config.kept, **ask.tools}, usual)
         own = replace(
-            self._settings,
-            instructions=ask.instructions or self._settings.instructions,
-            voice=self._settings.voice if ask.voice == self._config.voice else ask.voice,
+            own,
+            instructions=ask.instructions or usual.instructions,
+            voice=usual.voice if ask.voice == self._config.voice else ask.voice,
+            speaks=ask.modality == "audio",
+            output_tokens_max=ask.max_output_tokens,
         )
-        if own == self._settings:
-            return (ev.Asked(),)
-        return (ev.SettingsChanged(own), ev.Asked(), ev.SettingsChanged(self._settings))
+        settings = own if ask.aside or own != usual else None
+        return ev.Asked(self._tag, settings, context, ask.aside)
 
     def _cancel_response(self, event: Fields, event_id: str) -> Received:
         wanted, active = event.id("response_id"), self._replies.active
-        other = active is not None and wanted not in ("", active.id)
-        if other or (active is None and (wanted or not self._asks)):
+        reply = self._replies.named(wanted) if wanted else active
+        if reply is None and (wanted or not self._asks):
             raise refusal_of("response_not_active", "response_id" if wanted else "")
         self._cancels.append(event_id)
-        return Received((ev.Stopped(),))
+        return Received((ev.Stopped(reply.turn if reply and reply.ask.aside else None),))
 
     _OBEY: Mapping[str, Callable[[Dialect, Fields, str], Received]] = {
         "session.update": _update,
@@ -435,9 +447,3 @@ def _event_id(event: Fields) -> str:
     value = event.values.get("event_id")
     return value[:512] if isinstance(value, str) else ""
 
-
-def _check_in_band(given: Fields) -> None:
-    """Every response here belongs to the one conversation and hears all of it."""
-    given.choice("conversation", "auto", ("auto",))
-    if given.array("input", length_max=0):
-        raise wrong_value("response.input", "a response of its own context is not supported")

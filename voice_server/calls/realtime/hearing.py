@@ -20,7 +20,6 @@ from .items import Item, Items
 from .server_events import Events, JsonObject, ServerEvent, message
 
 AWAITED_MAX = 64
-UNANSWERED_MAX = 64
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
 
@@ -40,27 +39,19 @@ class Utterance:
 class Inherited:
     """Which words a turn began with, and which it will begin with if it comes now.
 
-    The call hands words on in two cases: the words of a turn whose reply nobody has heard yet
-    go on in the next turn, and what was typed or said without asking for a reply stands before
-    the turn that is answered.
+    The words of a turn whose reply nobody has heard yet go on in the next turn.
     """
 
     said: dict[int, str] = field(default_factory=dict)
-    unanswered: deque[str] = field(default_factory=lambda: deque(maxlen=UNANSWERED_MAX))
     thinking: str = ""
 
     def begin(self, turn: int) -> None:
         if turn not in self.said:
-            kept = [words for words in self.said.values() if words]
-            self.unanswered.extend(kept)
             self.said, self.thinking = {turn: self.thinking}, ""
 
     def asked(self, turn: int) -> None:
         """A reply was asked for; until it sounds, speaking on takes these words along."""
-        words = [*self.unanswered, *self.said.values()]
-        self.thinking = " ".join(filter(None, words))
-        self.unanswered.clear()
-        self.said = {}
+        self.thinking, self.said = self.said.get(turn, ""), {}
 
     def settle(self) -> None:
         """The reply sounds, or is over: these words have been answered."""
@@ -116,7 +107,7 @@ class Hearing:
 
     def _committed(self, utterance: Utterance) -> list[ServerEvent]:
         body = message(utterance.item_id, "user", _sound(None))
-        utterance.item = Item(body)
+        utterance.item = Item(body, turn=utterance.turn)
         previous_id = self._items.append(utterance.item)
         events, item_id = self._events, utterance.item_id
         return [
@@ -126,6 +117,17 @@ class Hearing:
             events.item("conversation.item.added", body, previous_id),
             events.item("conversation.item.done", body, previous_id),
         ]
+
+    def idle(self, turn: int, start_ms: int, end_ms: int) -> list[ServerEvent]:
+        """The user said nothing for so long that the agent speaks again. The silence is an
+        item of its own."""
+        self.inherited.begin(turn)
+        silence = Utterance(turn, self._events.new_id("item"), start_ms, told=False)
+        timed_out = self._events.make(
+            "input_audio_buffer.timeout_triggered",
+            item_id=silence.item_id, audio_start_ms=start_ms, audio_end_ms=end_ms,
+        )  # fmt: skip
+        return [timed_out, *self._committed(silence)]
 
     def discarded(self, turn: int) -> list[ServerEvent]:
         """It was noise, or it was cleared. What the client was told to expect is closed."""

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from engines.speech import Entry, FunctionCall, FunctionResult, Note
+
+from ..events import CalledIn, Replied, Source, Spoken
 from .checks import NAME_CHARS_MAX, Fields, Refusal, wrong_value
 from .server_events import JsonObject, message
 
@@ -39,7 +42,7 @@ _PARTS: dict[str, dict[str, tuple[str, str]]] = {
 class Item:
     """One item. `body` is what clients are told; it is replaced and never changed in place.
 
-    `turn` is set for replies: which turn they answer.
+    `turn` is set for what came of the talk itself: in which turn it was said.
     """
 
     body: JsonObject
@@ -49,6 +52,30 @@ class Item:
     @property
     def id(self) -> str:
         return str(self.body["id"])
+
+    @property
+    def source(self) -> Source:
+        """Under which name the call keeps it."""
+        if self.turn is None:
+            return self.id
+        if self.body["type"] == "function_call":
+            return CalledIn(self.turn, str(self.body["call_id"]))
+        if self.body["role"] == "assistant":
+            return Replied(self.turn)
+        return Spoken(self.turn, words_of(self.body))
+
+    @property
+    def entry(self) -> Entry:
+        """What a dialogue engine is told of it."""
+        body = self.body
+        match body["type"]:
+            case "function_call":
+                call_id = str(body.get("call_id", body["id"]))
+                return FunctionCall(call_id, str(body["name"]), str(body["arguments"]))
+            case "function_call_output":
+                return FunctionResult(str(body["call_id"]), str(body["output"]))
+            case _:
+                return Note(str(body["role"]), words_of(body))
 
 
 class Items:
@@ -133,13 +160,28 @@ class Items:
                 f"Error creating item: an item with id '{item_id}' already exists.",
                 code="item_create_duplicate_item_id", param=given.at("id"),
             )  # fmt: skip
-        match given.choice("type", "message", _KINDS):
-            case "message":
-                return Item(_message(given, item_id))
-            case "function_call":
-                return Item(_function_call(given, item_id))
-            case _:
-                return Item(_function_call_output(given, item_id))
+        return item_from(given, item_id)
+
+    def context(self, given: list[Fields]) -> tuple[Entry, ...]:
+        """What a response is to answer instead of the conversation: items, or references to
+        items that are there. Raises `Refusal`."""
+        return tuple(self._context_entry(each) for each in given)
+
+    def _context_entry(self, given: Fields) -> Entry:
+        if given.values.get("type") == "item_reference":
+            return self.find(given.need_id("id"), "retrieve").entry
+        return item_from(given, given.id("id") or "item").entry
+
+
+def item_from(given: Fields, item_id: str) -> Item:
+    """A client's item, checked and cleaned. Raises `Refusal`."""
+    match given.choice("type", "message", _KINDS):
+        case "message":
+            return Item(_message(given, item_id))
+        case "function_call":
+            return Item(_function_call(given, item_id))
+        case _:
+            return Item(_function_call_output(given, item_id))
 
 
 _KINDS = ("message", "function_call", "function_call_output")

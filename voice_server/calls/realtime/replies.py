@@ -1,8 +1,13 @@
-"""What a client is told of the agent's replies: responses, their one item, their one part. Pure.
+"""What a client is told of the agent's replies: responses, their items, their parts. Pure.
 
     created ─► item added ─► part added ─► deltas ─► … done ─► response.done
+                   │                                                │
+                   └► function call added ─► deltas ─► … done ─►────┤
                                                                     │
                        output_audio_buffer: started ───────────► stopped or cleared
+
+A response says at most one message and asks for any number of tools. Its items stand in its
+output in the order in which they began.
 
 A response is done when the whole reply has been *made*, which is long before it has been
 heard; `output_audio_buffer` events, for clients whose sound we pace, tell of the hearing.
@@ -11,98 +16,40 @@ Rule 1: after `response.done` nothing of that response follows but `output_audio
         the truncation of its item.
 Rule 2: what was begun is finished in the reverse order, whatever the reason of the end.
 Rule 3: the transcript of a reply that was cut is what was heard of it.
-
-Usage counts tokens as the protocol does for sound (ten a second in, twenty a second out) and
-estimates them for text (four characters each): the engines here know no tokens of their own.
+Rule 4: one response at a time belongs to the conversation. Those that do not (`aside`) may go on
+        beside it, and their items are told as theirs and not as the conversation's.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 
-from engines.speech import OPUS_FRAME_MS
+from engines.speech import OPUS_FRAME_MS, CallPiece
 
-from .checks import Fields, wrong_value
+from .checks import wrong_value
 from .items import Item, Items
-from .server_events import Events, JsonObject, ServerEvent, message
-from .session import (
-    SessionConfig,
-    audio_format,
-    modality,
-    output_tokens,
-    voice,
+from .responses import (
+    CUT,
+    IN_TOKEN_MS,
+    TOKEN_CHARS,
+    Ask,
+    Call,
+    Reply,
+    content_of,
+    part_of,
+    place_of,
+    place_of_call,
+    status_of,
+    usage_of,
 )
-from .tools import kept_fields
+from .server_events import Events, JsonObject, ServerEvent, function_call, message
+from .session import SessionConfig
 
 # Replies of which a client may still be told something: heard, cut, measured.
 REPLIES_MAX = 64
 REPLY_CHARS_MAX = 256 * 1024
 # A client's clock and ours differ by a frame or two.
 TRUNCATE_SLACK_MS = 100
-IN_TOKEN_MS, OUT_TOKEN_MS, TOKEN_CHARS = 100, 50, 4
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One `response.create`, or what stands for it when the call answers by itself."""
-
-    event_id: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    instructions: str = ""
-    modality: str = "audio"
-    max_output_tokens: int = 0
-    voice: str = ""
-    # The call may have dropped this request, because nothing was said that could be answered.
-    doubtful: bool = False
-
-
-def ask_from(given: Fields | None, config: SessionConfig, event_id: str) -> Ask:
-    """What a client's `response.create` asks for. Raises `Refusal`."""
-    if given is None:
-        return Ask(event_id, modality=config.output_modality, voice=config.voice)
-    sound = given.child("audio")
-    sound_out = sound.child("output") if sound else None
-    if sound_out:
-        audio_format(sound_out, config.output_format)
-    kept_fields(given, {})
-    return Ask(
-        event_id,
-        metadata=given.metadata("metadata"),
-        instructions=given.text("instructions", ""),
-        modality=modality(given, config.output_modality),
-        max_output_tokens=output_tokens(given, config.max_output_tokens),
-        voice=voice(sound_out, config.voice) if sound_out else config.voice,
-    )
-
-
-@dataclass(slots=True)
-class Reply:
-    turn: int
-    id: str
-    ask: Ask
-    body: JsonObject
-    item: Item | None = None
-    words: str = ""
-    # How much sound was handed to the link, and how much went into events.
-    played_ms: int = 0
-    told_ms: float = 0.0
-    input_tokens: tuple[int, int] = (0, 0)  # Text, sound.
-    sounding: bool = False
-    # `done`: the client has got its `response.done`. `over`: the listener has heard the end.
-    done: bool = False
-    over: bool = False
-    # Somebody was told where this reply was cut.
-    truncated: bool = False
-
-    @property
-    def speaks(self) -> bool:
-        return self.ask.modality == "audio"
-
-    @property
-    def audio_ms(self) -> int:
-        return max(self.played_ms, int(self.told_ms))
 
 
 class Replies:
@@ -122,7 +69,7 @@ class Replies:
 
     @property
     def active(self) -> Reply | None:
-        """The response that is in progress."""
+        """The response of the conversation that is in progress."""
         return self._latest if self._latest and not self._latest.done else None
 
     @property
@@ -139,16 +86,22 @@ class Replies:
     def of(self, turn: int) -> Reply | None:
         return self._replies.get(turn)
 
+    def named(self, response_id: str) -> Reply | None:
+        """The response in progress that has this id."""
+        return next((r for r in self._replies.values() if r.id == response_id and not r.done), None)
+
     # A response begins.
 
     def begin(
         self, turn: int, ask: Ask, config: SessionConfig, *, chars_in: int, speech_ms: int
     ) -> list[ServerEvent]:
-        told = self.close() if self.active else []
+        told = [] if ask.aside or not self.active else self._end(self.active)
         reply = Reply(turn, self._events.new_id("resp"), ask, {})
         reply.input_tokens = (-(-chars_in // TOKEN_CHARS), speech_ms // IN_TOKEN_MS)
         reply.body = self._resource(reply, config)
-        self._replies[turn] = self._latest = reply
+        self._replies[turn] = reply
+        if not ask.aside:
+            self._latest = reply
         while len(self._replies) > REPLIES_MAX:
             del self._replies[next(iter(self._replies))]
         created = {**reply.body, "status": "in_progress", "output": []}
@@ -159,10 +112,11 @@ class Replies:
         body: JsonObject = {
             "object": "realtime.response",
             "id": reply.id,
-            "conversation_id": self._conversation_id,
             "output_modalities": [reply.ask.modality],
             "max_output_tokens": reply.ask.max_output_tokens or "inf",
         }
+        if not reply.ask.aside:
+            body["conversation_id"] = self._conversation_id
         if reply.speaks:
             sound_out = {"format": config.output_format.as_json(), "voice": reply.ask.voice}
             body["audio"] = {"output": sound_out}
@@ -171,16 +125,23 @@ class Replies:
     def _open_item(self, reply: Reply) -> list[ServerEvent]:
         if reply.item:
             return []
-        item_id = self._events.new_id("item")
-        body = message(item_id, "assistant", [], status="in_progress")
-        reply.item = Item(body, turn=reply.turn)
-        previous_id = self._items.append(reply.item)
-        make = self._events.make
-        return [
-            make("response.output_item.added", response_id=reply.id, output_index=0, item=body),
-            self._events.item("conversation.item.added", body, previous_id),
-            make("response.content_part.added", **_place(reply), part=_part(reply, "")),
-        ]
+        body = message(self._events.new_id("item"), "assistant", [], status="in_progress")
+        reply.item_index, reply.item = reply.outputs, Item(body, turn=reply.turn)
+        told = self._added(reply, reply.item, reply.item_index)
+        make, part = self._events.make, part_of(reply, "")
+        return [*told, make("response.content_part.added", **place_of(reply), part=part)]
+
+    def _added(self, reply: Reply, item: Item, output_index: int) -> list[ServerEvent]:
+        told = [
+            self._events.make(
+                "response.output_item.added",
+                response_id=reply.id, output_index=output_index, item=item.body,
+            )
+        ]  # fmt: skip
+        if not reply.ask.aside:
+            previous_id = self._items.append(item)
+            told.append(self._events.item("conversation.item.added", item.body, previous_id))
+        return told
 
     # It grows.
 
@@ -189,10 +150,33 @@ class Replies:
         if reply is None or len(reply.words) + len(text) > REPLY_CHARS_MAX:
             return []
         told = self._open_item(reply)
-        delta = f" {text}" if reply.words else text
+        # What is spoken comes in pieces; what is read comes with its spaces.
+        delta = f" {text}" if reply.words and reply.speaks else text
         reply.words += delta
         kind = "output_audio_transcript" if reply.speaks else "output_text"
-        return [*told, self._events.make(f"response.{kind}.delta", **_place(reply), delta=delta)]
+        return [*told, self._events.make(f"response.{kind}.delta", **place_of(reply), delta=delta)]
+
+    def call(self, turn: int, piece: CallPiece) -> list[ServerEvent]:
+        """The next piece of a tool's arguments."""
+        reply = self._growing(turn)
+        if reply is None:
+            return []
+        told: list[ServerEvent] = []
+        call = reply.calls.get(piece.call_id)
+        if call is None:
+            body = function_call(self._events.new_id("item"), piece.call_id, piece.name)
+            call = Call(Item(body, turn=turn), reply.outputs, piece.name)
+            reply.calls[piece.call_id] = call
+            told = self._added(reply, call.item, call.output_index)
+        if piece.arguments:
+            call.arguments += piece.arguments
+            told.append(
+                self._events.make(
+                    "response.function_call_arguments.delta",
+                    **place_of_call(reply, call), delta=piece.arguments,
+                )
+            )  # fmt: skip
+        return told
 
     def play(self, turn: int) -> list[ServerEvent]:
         """20 ms of sound were handed to the link."""
@@ -215,19 +199,22 @@ class Replies:
         reply.told_ms += duration_ms
         delta = base64.b64encode(sound).decode("ascii")
         told.append(
-            self._events.make("response.output_audio.delta", **_place(reply), delta=delta)
+            self._events.make("response.output_audio.delta", **place_of(reply), delta=delta)
         )
         return told
 
     def _growing(self, turn: int) -> Reply | None:
-        active = self.active
-        return active if active and active.turn == turn else None
+        reply = self.of(turn)
+        return reply if reply and not reply.done else None
 
     # It ends.
 
-    def made(self, turn: int) -> list[ServerEvent]:
+    def made(self, turn: int, *, cut: bool = False) -> list[ServerEvent]:
+        """All of it is there. `cut`: all that the client allows."""
         reply = self._growing(turn)
-        return self._finish(reply, {"status": "completed"}) if reply else []
+        if reply is None:
+            return []
+        return self._finish(reply, CUT if cut else {"status": "completed"})
 
     def finished(
         self, turn: int, status: str, reason: str, heard: str, heard_ms: int
@@ -238,7 +225,7 @@ class Replies:
             return []
         reply.over = True
         if not reply.done:
-            told = self._finish(reply, _status(status, reason), heard)
+            told = self._finish(reply, status_of(status, reason), heard)
         else:
             told = [] if status == "completed" else self._cut(reply, heard, heard_ms)
         if reply.sounding:
@@ -248,29 +235,56 @@ class Replies:
 
     def close(self) -> list[ServerEvent]:
         """End whatever is in progress, because nothing more will come of it."""
-        active = self.active
-        if active is None:
-            return []
-        return self.finished(active.turn, "cancelled", "client_cancelled", "", 0)
+        told: list[ServerEvent] = []
+        for reply in [each for each in self._replies.values() if not each.done]:
+            told += self._end(reply)
+        return told
+
+    def _end(self, reply: Reply) -> list[ServerEvent]:
+        return self.finished(reply.turn, "cancelled", "client_cancelled", "", 0)
 
     def _finish(
         self, reply: Reply, status: JsonObject, heard: str | None = None
     ) -> list[ServerEvent]:
         completed = status["status"] == "completed"
+        item_status = "completed" if completed else "incomplete"
         # Text is read when it is sent; only sound can be cut off before it was heard.
         words = reply.words if completed or heard is None or not reply.speaks else heard
         told: list[ServerEvent] = []
         if reply.item:
-            told += self._finish_item(reply, words, "completed" if completed else "incomplete")
+            told += self._finish_item(reply, words, item_status)
+        for call in reply.calls.values():
+            told += self._finish_call(reply, call, item_status)
         reply.done = True
-        output = [reply.item.body] if reply.item else []
-        body = {**reply.body, **status, "output": output, "usage": _usage(reply)}
+        body = {**reply.body, **status, "output": reply.output, "usage": usage_of(reply)}
         return [*told, self._events.make("response.done", response=body)]
+
+    def _finish_call(self, reply: Reply, call: Call, status: str) -> list[ServerEvent]:
+        """A call that was cut short must not be carried out: its arguments are never done."""
+        self._items.update(call.item, status=status, arguments=call.arguments)
+        done = self._events.make(
+            "response.function_call_arguments.done",
+            **place_of_call(reply, call), name=call.name, arguments=call.arguments,
+        )  # fmt: skip
+        told = [done] if status == "completed" else []
+        return told + self._done(reply, call.item, call.output_index)
+
+    def _done(self, reply: Reply, item: Item, output_index: int) -> list[ServerEvent]:
+        told = [
+            self._events.make(
+                "response.output_item.done",
+                response_id=reply.id, output_index=output_index, item=item.body,
+            )
+        ]  # fmt: skip
+        if item.id in self._items:
+            previous_id = self._items.before(item.id)
+            told.append(self._events.item("conversation.item.done", item.body, previous_id))
+        return told
 
     def _finish_item(self, reply: Reply, words: str, status: str) -> list[ServerEvent]:
         assert reply.item is not None
-        make, place, item = self._events.make, _place(reply), reply.item
-        self._items.update(item, status=status, content=_content(reply, words))
+        make, place, item = self._events.make, place_of(reply), reply.item
+        self._items.update(item, status=status, content=content_of(reply, words))
         if reply.speaks:
             told = [
                 make("response.output_audio.done", **place),
@@ -278,17 +292,8 @@ class Replies:
             ]
         else:
             told = [make("response.output_text.done", **place, text=words)]
-        told += [
-            make("response.content_part.done", **place, part=_part(reply, words)),
-            make(
-                "response.output_item.done",
-                response_id=reply.id, output_index=0, item=item.body,
-            ),
-        ]  # fmt: skip
-        if item.id in self._items:
-            previous_id = self._items.before(item.id)
-            told.append(self._events.item("conversation.item.done", item.body, previous_id))
-        return told
+        told.append(make("response.content_part.done", **place, part=part_of(reply, words)))
+        return told + self._done(reply, item, reply.item_index)
 
     # It was not heard to its end.
 
@@ -297,7 +302,7 @@ class Replies:
         item = reply.item
         if item is None or not reply.speaks:
             return []
-        self._items.update(item, content=_content(reply, heard))
+        self._items.update(item, content=content_of(reply, heard))
         if reply.truncated or not self.paced or item.id not in self._items:
             return []
         return [self._truncated(item, heard_ms)]
@@ -317,7 +322,7 @@ class Replies:
         if reply.done:
             words = reply.words.split()
             count = len(words) * min(heard_ms, limit_ms) // max(limit_ms, 1)
-            self._items.update(item, content=_content(reply, " ".join(words[:count])))
+            self._items.update(item, content=content_of(reply, " ".join(words[:count])))
         return [self._truncated(item, heard_ms)]
 
     def _truncated(self, item: Item, heard_ms: int) -> ServerEvent:
@@ -328,50 +333,3 @@ class Replies:
 
     def _buffer(self, what: str, reply: Reply) -> ServerEvent:
         return self._events.make(f"output_audio_buffer.{what}", response_id=reply.id)
-
-
-def _place(reply: Reply) -> dict[str, object]:
-    assert reply.item is not None
-    return {
-        "response_id": reply.id, "item_id": reply.item.id,
-        "output_index": 0, "content_index": 0,
-    }  # fmt: skip
-
-
-def _part(reply: Reply, words: str) -> JsonObject:
-    if reply.speaks:
-        return {"type": "audio", "transcript": words}
-    return {"type": "text", "text": words}
-
-
-def _content(reply: Reply, words: str) -> list[JsonObject]:
-    if reply.speaks:
-        return [{"type": "output_audio", "transcript": words}]
-    return [{"type": "output_text", "text": words}]
-
-
-def _status(status: str, reason: str) -> JsonObject:
-    """The status of a response and why, as the protocol says it."""
-    if status == "completed":
-        return {"status": status}
-    if status == "failed":
-        error = {"type": "server_error", "code": "engine_failed", "message": reason}
-        return {"status": status, "status_details": {"type": status, "error": error}}
-    why = "turn_detected" if reason == "turn_detected" else "client_cancelled"
-    return {"status": "cancelled", "status_details": {"type": "cancelled", "reason": why}}
-
-
-def _usage(reply: Reply) -> JsonObject:
-    text_in, sound_in = reply.input_tokens
-    text_out, sound_out = -(-len(reply.words) // TOKEN_CHARS), reply.audio_ms // OUT_TOKEN_MS
-    return {
-        "total_tokens": text_in + sound_in + text_out + sound_out,
-        "input_tokens": text_in + sound_in,
-        "output_tokens": text_out + sound_out,
-        "input_token_details": {
-            "text_tokens": text_in, "audio_tokens": sound_in, "image_tokens": 0,
-            "cached_tokens": 0,
-            "cached_tokens_details": {"text_tokens": 0, "audio_tokens": 0, "image_tokens": 0},
-        },
-        "output_token_details": {"text_tokens": text_out, "audio_tokens": sound_out},
-    }  # fmt: skip

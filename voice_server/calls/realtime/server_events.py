@@ -68,6 +68,14 @@ def message(
     }  # fmt: skip
 
 
+def function_call(item_id: str, call_id: str, name: str) -> JsonObject:
+    """The item of a tool that is being called; its arguments are still to come."""
+    return {
+        "id": item_id, "object": "realtime.item", "type": "function_call",
+        "status": "in_progress", "call_id": call_id, "name": name, "arguments": "",
+    }  # fmt: skip
+
+
 def without_empty(fields: Mapping[str, object]) -> JsonObject:
     """The fields that say something."""
     return {name: value for name, value in fields.items() if value not in ("", None)}

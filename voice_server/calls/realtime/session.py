@@ -17,7 +17,7 @@ from engines.speech import OPUS_FRAME_MS, OPUS_RATE_HZ, EngineSettings
 from ..rules import Endpointing, Interruption, Rules
 from .checks import ID_CHARS_MAX, NAME_CHARS_MAX, Fields, wrong_value
 from .server_events import JsonObject, without_empty
-from .tools import kept_fields
+from .tools import as_settings, kept_fields
 
 SPEED_MIN, SPEED_MAX = 0.25, 1.5
 OUTPUT_TOKENS_MAX = 4_096
@@ -183,7 +183,7 @@ class SessionConfig:
     # What it means.
 
     def rules(self, base: Rules) -> Rules:
-        detection = self.turn_detection
+        detection, idle_ms = self.turn_detection, 0
         interruption = self.extension.interruption
         if detection is None:
             endpointing, answers = replace(base.endpointing, manual=True), False
@@ -192,21 +192,26 @@ class SessionConfig:
             answers = detection.create_response and self.kind == "realtime"
             if not detection.interrupt_response:
                 interruption = Interruption.WAITS
+            idle_ms = detection.idle_timeout_ms if isinstance(detection, ServerVad) else 0
+        tokens_max, share = context_bounds(self.kept, base)
         return replace(
-            base, endpointing=endpointing, answers=answers, interruption=interruption
-        )
+            base, endpointing=endpointing, answers=answers, interruption=interruption,
+            idle_prompt_ms=idle_ms, context_tokens_max=tokens_max, context_share_kept=share,
+        )  # fmt: skip
 
     def settings(self, base: EngineSettings) -> EngineSettings:
         heard = self.transcription or self.transcription_default
         language = _LANGUAGE.fullmatch(heard.language)
         return replace(
-            base,
+            as_settings(self.kept, base),
             speech_to_text=heard.model,
             language=language[1].lower() if language else base.language,
             dialogue=self.dialogue,
             voice="" if self.voice == DEFAULT_VOICE else self.voice,
             speed=self.speed,
             instructions=self.instructions,
+            speaks=self.output_modality == "audio",
+            output_tokens_max=self.max_output_tokens,
         )
 
     # How it is told.
@@ -335,6 +340,19 @@ def first_config(
         ),
         kept={"tools": [], "tool_choice": "auto"},
     )  # fmt: skip
+
+
+def context_bounds(kept: Mapping[str, object], base: Rules) -> tuple[int, float]:
+    """How many tokens of the conversation an engine is told, and which share of them is left
+    once they were too many; 0 for all of them."""
+    given = kept.get("truncation")
+    if given == "disabled":
+        return 0, 1.0
+    if not isinstance(given, dict):
+        return base.context_tokens_max, base.context_share_kept
+    limits = given.get("token_limits", {})
+    tokens_max = limits.get("post_instructions", base.context_tokens_max)
+    return tokens_max, given["retention_ratio"]
 
 
 def audio_format(patch: Fields, current: AudioFormat) -> AudioFormat:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+
+import orjson
+
+from engines.speech import EngineSettings, Tool
 
 from .checks import ID_CHARS_MAX, NAME_CHARS_MAX, Fields, wrong_type, wrong_value
 from .server_events import JsonObject, without_empty
@@ -47,6 +52,27 @@ def tool_choice(patch: Fields, name: str) -> object:
     chosen = Fields(patch.values[name], patch.at(name))
     chosen.choice("type", "function", ("function",))
     return {"type": "function", "name": chosen.need_text("name", bytes_max=NAME_CHARS_MAX)}
+
+
+def as_settings(kept: Mapping[str, object], settings: EngineSettings) -> EngineSettings:
+    """What the engines are told of the tools; the other settings stay as they are."""
+    chosen = kept.get("tool_choice", "auto")
+    given = kept.get("tools")
+    return replace(
+        settings,
+        tools=tuple(map(_as_tool, given)) if isinstance(given, list) else (),
+        tool_choice=chosen if isinstance(chosen, str) else "required",
+        tool_named=str(chosen["name"]) if isinstance(chosen, dict) else "",
+        parallel_tools=kept.get("parallel_tool_calls") is not False,
+    )
+
+
+def _as_tool(told: JsonObject) -> Tool:
+    parameters = told.get("parameters")
+    return Tool(
+        str(told["name"]), str(told.get("description", "")),
+        orjson.dumps(parameters).decode() if parameters else "",
+    )  # fmt: skip
 
 
 def _flag(patch: Fields, name: str) -> object:

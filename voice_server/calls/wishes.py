@@ -1,0 +1,99 @@
+"""What a client asks of a call besides being heard: words, replies, an end to them. Pure."""
+
+from __future__ import annotations
+
+from engines.speech import Note
+
+from . import events as ev
+from .floor import NEVER_MS, Floor, Phase
+from .memory import Kept
+
+
+def obey(floor: Floor, wish: ev.Wish) -> None:
+    """Do it, or answer why it cannot be done now."""
+    floor.idle_prompts = 0
+    match wish:
+        case ev.Typed(text, answer) if text.strip():
+            _type(floor, text.strip(), answer)
+        case ev.Added(item_id, entry, after):
+            floor.add(Kept(item_id, entry), after)
+        case ev.Forgotten(source):
+            floor.forget(source)
+        case ev.Asked(aside=True):
+            _ask_aside(floor, wish)
+        case ev.Asked():
+            _ask(floor, wish)
+        case ev.Stopped(turn):
+            _stop(floor, turn)
+        case ev.Truncated(turn, heard_ms):
+            _truncate(floor, turn, heard_ms)
+
+
+def _type(floor: Floor, text: str, answer: bool) -> None:
+    if not answer:
+        floor.add(Kept("", Note("user", text)), None)
+        return
+    floor.take("client_cancelled")
+    floor.begin_turn()
+    floor.open.said.append(text)
+    floor.respond()
+
+
+def _ask(floor: Floor, asked: ev.Asked) -> None:
+    if floor.phase is Phase.LISTENING:
+        floor.begin_turn()
+        floor.open.asked = asked
+        floor.respond()
+    elif floor.open.asked or floor.answering:
+        floor.do(ev.Refused("response_active", asked.tag))
+    else:  # Once the words have come, or the sound of what is made or a notice has ended.
+        floor.open.asked = asked
+
+
+def _ask_aside(floor: Floor, asked: ev.Asked) -> None:
+    """Beside the conversation if it is only read; what is heard needs the floor."""
+    speaks = (asked.settings or floor.settings).speaks
+    if speaks and floor.phase is not Phase.LISTENING:
+        floor.do(ev.Refused("response_active", asked.tag))
+    elif speaks:
+        floor.begin_turn()
+        floor.open.asked, floor.open.aside = asked, True
+        floor.respond()
+    elif floor.asides.full:
+        floor.do(ev.Refused("asides_full", asked.tag))
+    else:
+        history = floor.history_for(asked, floor.open.user)
+        ends_ms = floor.now_ms + floor.rules.thinking_ms_max
+        floor.asides.begin(floor.next_number(), asked, history, ends_ms)
+
+
+def _stop(floor: Floor, turn: int | None) -> None:
+    if turn is not None and turn in floor.asides:
+        floor.asides.stop(turn)
+        return
+    wanted = turn is None or turn == floor.open.number
+    if wanted and floor.open.replying and not floor.parting:
+        floor.end_reply("cancelled", "client_cancelled")
+        floor.leave_floor()
+    else:
+        floor.do(ev.Refused("response_not_active"))
+
+
+def _truncate(floor: Floor, turn: int, heard_ms: int) -> None:
+    reply = floor.open.reply
+    if turn == floor.open.number and floor.open.replying and reply.sound_ms:
+        reply.truncate(heard_ms)
+        floor.end_reply("cancelled", "client_cancelled")
+        floor.leave_floor()
+    if past := floor.memory.turn(turn):
+        past.reply.truncate(heard_ms)
+
+
+def prompt_idle(floor: Floor, sound_in_ms: int) -> None:
+    """Nobody has spoken since the last reply: the agent speaks again."""
+    floor.idle_prompt_at_ms = NEVER_MS
+    floor.idle_prompts += 1
+    floor.begin_turn()
+    start_ms = max(sound_in_ms - floor.rules.idle_prompt_ms, 0)
+    floor.do(ev.IdleTimedOut(floor.open.number, start_ms, sound_in_ms))
+    floor.respond()
