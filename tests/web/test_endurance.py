@@ -1,8 +1,9 @@
-"""Two hundred calls to one server process: afterwards it holds no more than before.
+"""Calls by the hundred to one server process: afterwards it holds no more than before.
 
 Threads, descriptors and memory are read from /proc when nobody calls: after calls that fill
-pools and caches, and again after two hundred more. What is left of a call would show two
-hundredfold.
+pools and caches, and again after rounds of more. What is left of a call shows in every round, a
+hundredfold; what an allocator or the collector happens to keep shows in some. So one round that
+kept nothing is proof enough, and it takes a leak to spoil them all.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.calls.exchange import eventually, silence, tone
+from tests.calls.exchange import PATIENCE_S, eventually, silence, tone
 from tests.calls.test_webrtc import Client
 
 from .outside import Outside, outside
 from .test_realtime import id_of, told_of
 
-WARM_UP, CALLS, AT_ONCE = 100, 200, 5
-WEBRTC_WARM_UP, WEBRTC_CALLS = 30, 40
-# The noise of an allocator, and of garbage that waits for the collector: 10 to 30 kB a call. A
-# call that is kept holds far more; a call in the collector's oldest rings was 190 kB.
-KB_PER_CALL_MAX = 60
+WARM_UP, CALLS, AT_ONCE = 100, 100, 5
+WEBRTC_WARM_UP, WEBRTC_CALLS = 30, 30
+ROUNDS_MAX = 6
+# A quiet round keeps 2 to 8 kB a call. A call that is kept holds 260 or more.
+KB_PER_CALL_MAX = 30
 
 PCM = tone(300) + silence(900)
 
@@ -41,7 +42,7 @@ async def over_websocket(server: Outside, number: int) -> None:
             await socket.send(json.dumps({"type": "session.update", "session": session}))
         await socket.send(PCM)
         await socket.send(json.dumps({"type": "response.create"}))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             async for message in socket:
                 if isinstance(message, str) and json.loads(message)["type"] == "response.done":
                     break
@@ -71,7 +72,7 @@ async def place(
     places = asyncio.Semaphore(AT_ONCE)
 
     async def one(number: int) -> None:
-        async with places, asyncio.timeout(60):
+        async with places, asyncio.timeout(2 * PATIENCE_S):
             await kind(server, number)
 
     async with asyncio.TaskGroup() as group:
@@ -84,22 +85,28 @@ async def check_endurance(
     server: Outside, kind: Callable[[Outside, int], Awaitable[None]], warm_up: int, calls: int
 ) -> None:
     await place(server, kind, warm_up)
-    before = server.holdings()
-    await place(server, kind, calls)
-    await server.no_more_than(before)
-    after = server.holdings()
-    grown_kb = (after.memory_kb - before.memory_kb) / calls
-    assert grown_kb < KB_PER_CALL_MAX, f"{grown_kb:.0f} kB a call: {before}, {after}"
+    before = latest = server.holdings()
+    grown_kb = []
+    for _ in range(ROUNDS_MAX):
+        await place(server, kind, calls)
+        await server.no_more_than(before)
+        earlier, latest = latest, server.holdings()
+        grown_kb.append((latest.memory_kb - earlier.memory_kb) / calls)
+        if grown_kb[-1] < KB_PER_CALL_MAX:
+            return
+    grown = ", ".join(f"{each:.0f}" for each in grown_kb)
+    pytest.fail(f"every round grew, by {grown} kB a call: {before}, {latest}")
 
 
-@pytest.mark.timeout(300)
-async def test_two_hundred_calls_leave_nothing(tmp_path: Path, free_port: int) -> None:
+@pytest.mark.timeout(900)
+async def test_hundreds_of_calls_leave_nothing(tmp_path: Path, free_port: int) -> None:
     async with outside(tmp_path, free_port) as server:
         await check_endurance(server, over_websocket, WARM_UP, CALLS)
-        assert len(server.answered) == WARM_UP + CALLS
+        assert len(server.answered) >= WARM_UP + CALLS
 
 
-@pytest.mark.timeout(300)
-async def test_forty_webrtc_calls_leave_nothing(tmp_path: Path, free_port: int) -> None:
+@pytest.mark.timeout(900)
+async def test_webrtc_calls_leave_nothing(tmp_path: Path, free_port: int) -> None:
     async with outside(tmp_path, free_port) as server:
         await check_endurance(server, over_webrtc, WEBRTC_WARM_UP, WEBRTC_CALLS)
+        assert len(server.answered) >= WEBRTC_WARM_UP + WEBRTC_CALLS
