@@ -28,11 +28,12 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from billing import records
 from billing.audit import audit
 from billing.database import Database
+from tests.calls.exchange import PATIENCE_S, eventually
 
 KILLS = 50
 LEASE_S = 1.0
 # What one heartbeat may miss, and what a busy machine adds to it.
-SLACK_MS = int(LEASE_S * 1000) + 1_500
+SLACK_MS = int(LEASE_S * 1000) + 10_000
 
 
 class Server:
@@ -60,7 +61,7 @@ class Server:
             self._process = subprocess.Popen(
                 self._command, env=self._environment, stdout=log, stderr=log
             )
-        for _ in range(1_200):
+        for _ in range(2_400):
             assert self._process.poll() is None, self.log.read_text()[-2_000:]
             with contextlib.suppress(urllib.error.URLError, ConnectionError):
                 if urllib.request.urlopen(f"{self.url}/health", timeout=5).status == 200:
@@ -102,12 +103,19 @@ class Caller:
             self.seen[call_id] = (began, time.monotonic())
 
 
-async def kill_in_the_middle(server: Server, caller: Caller, rng: random.Random) -> None:
+async def kill_in_the_middle(
+    server: Server, caller: Caller, rng: random.Random, *, of_a_call: bool
+) -> None:
+    """At any moment, or at any moment after somebody's call was answered."""
+    known = len(caller.seen)
     callers = [asyncio.create_task(caller.call(rng)) for _ in range(2)]
+    if of_a_call:
+        await eventually(lambda: len(caller.seen) > known)
     await asyncio.sleep(rng.uniform(0.0, 1.5))
     killed = time.monotonic()
     await asyncio.to_thread(server.kill)
-    await asyncio.wait(callers, timeout=20)
+    async with asyncio.timeout(PATIENCE_S):
+        await asyncio.gather(*callers)
     for call_id, (began, until) in caller.seen.items():
         caller.seen[call_id] = (began, min(until, killed))
 
@@ -118,19 +126,19 @@ async def open_leases(database: Database) -> int:
     return int((await database.read(lambda session: session.execute(statement))).scalar_one())
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1_800)
 async def test_every_call_is_billed_once_however_the_server_dies(
     database_url: str, free_port: int, tmp_path: Path
 ) -> None:
     server = Server(database_url, free_port, tmp_path)
     rng, caller = random.Random(20_261_121), Caller(server.url)
     try:
-        for _ in range(KILLS):
+        for number in range(KILLS):
             await asyncio.to_thread(server.start)
-            await kill_in_the_middle(server, caller, rng)
+            await kill_in_the_middle(server, caller, rng, of_a_call=number % 2 == 0)
         await asyncio.to_thread(server.start)
         database = Database(database_url)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(2 * PATIENCE_S):
             while await open_leases(database):
                 await asyncio.sleep(0.2)
     finally:
@@ -144,7 +152,7 @@ async def test_every_call_is_billed_once_however_the_server_dies(
 async def check_the_books(database: Database, caller: Caller) -> None:
     sessions = await database.read(lambda session: session.execute(select(records.UsageSession)))
     bills = {bill.usage_id: bill for bill in sessions.scalars()}
-    assert len(caller.seen) >= KILLS, "hardly a call was placed"
+    assert len(caller.seen) >= KILLS / 2, "hardly a call was placed"
     for call_id, (began, until) in caller.seen.items():
         bill = bills[call_id]  # The row is unique by its usage id: exactly one.
         lasted_ms = int((until - began) * 1000)
