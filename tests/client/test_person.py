@@ -8,18 +8,38 @@ from typing import Self
 
 import pytest
 
+from tests.calls.exchange import PATIENCE_S, eventually
 from voice_server.client.caller import CallFailed, Happening, ServerEvent, Sound, Told
-from voice_server.client.microphone import Clip, Microphone, now_us
+from voice_server.client.microphone import Clip, Microphone, Utterance, now_us
 from voice_server.client.person import Patience, Person
 
-QUICK = Patience(greeting_ms=100, endpoint_ms=50, nothing_ms=200, answer_ms=2_000, closing_ms=200)
+# Who waits for what will never come should not wait long; and who is answered should not give up.
+QUICK = Patience(greeting_ms=100, endpoint_ms=50, nothing_ms=200, closing_ms=200)
+LONG_MS = 600_000
+PATIENT = Patience(
+    greeting_ms=LONG_MS, greeted_ms=LONG_MS, answer_ms=LONG_MS, endpoint_ms=50, nothing_ms=LONG_MS,
+    closing_ms=LONG_MS,
+)  # fmt: skip
+
+
+class Listened(Microphone):
+    """A microphone that remembers what it was told to say."""
+
+    def __init__(self) -> None:
+        super().__init__(b"quiet")
+        self.utterances: list[Utterance] = []
+
+    def say(self, clip: Clip) -> Utterance:
+        self.utterances.append(super().say(clip))
+        return self.utterances[-1]
 
 
 class Line:
     """A `Caller` whose server is the test: `tell` and `sound` are what it sends."""
 
     def __init__(self, *, closes: bool = True) -> None:
-        self.microphone = Microphone(b"quiet")
+        self.listened = Listened()
+        self.microphone: Microphone = self.listened
         self.call_id = "call_1"
         self.bill: ServerEvent | None = None
         self.hung_up = asyncio.Event()
@@ -77,10 +97,8 @@ async def hold(line: Line, script: AsyncIterator[None], patience: Patience = QUI
 
 
 async def clip_said(line: Line) -> None:
-    while not line.microphone._queue:
-        await asyncio.sleep(0.01)
-    while line.microphone._queue:
-        await asyncio.sleep(0.01)
+    await eventually(lambda: bool(line.listened.utterances))
+    await line.listened.utterances[0].over.wait()
 
 
 async def test_greeting_question_answer() -> None:
@@ -90,7 +108,7 @@ async def test_greeting_question_answer() -> None:
     async def script() -> AsyncIterator[None]:
         line.say("response.created", response={"id": "g"})
         yield
-        assert not line.microphone._queue, "one does not interrupt a greeting"
+        assert not line.listened.utterances, "one does not interrupt a greeting"
         order.append("greeted")
         line.say("response.done", response={"id": "g", "status": "completed"})
         await clip_said(line)
@@ -102,7 +120,7 @@ async def test_greeting_question_answer() -> None:
         line.reply()
         yield
 
-    person = await hold(line, script())
+    person = await hold(line, script(), PATIENT)
     assert order == ["greeted", "asked"] and person.answered and line.hung_up.is_set()
     assert person.listener.heard_ms == 20
 
@@ -119,9 +137,9 @@ async def test_speaks_first_where_nobody_greets_and_gives_up_on_noise() -> None:
 
 async def test_leaving_hangs_up_at_once() -> None:
     line = Line()
-    person = Person(line, Clip([b"a"], 1), Patience())
+    person = Person(line, Clip([b"a"], 1), PATIENT)
     person.leave()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE_S):
         await person.converse()
     assert line.hung_up.is_set()
 

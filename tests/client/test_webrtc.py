@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.calls.exchange import eventually
 from tests.client.peer import RtcPeer, running
 from voice_server.client import webrtc
-from voice_server.client.caller import MediaFailed, Sound, Told, Wishes
+from voice_server.client.caller import Happening, MediaFailed, Sound, Told, Wishes
 from voice_server.client.http import Server
 from voice_server.client.microphone import Clip
 from voice_server.client.webrtc import WebRtcCaller
@@ -24,7 +26,7 @@ async def test_a_call_from_greeting_to_bill() -> None:
         async with WebRtcCaller(server, Wishes(language="en"), silence=QUIET) as call:
             assert call.call_id == "call_rtc"
             utterance = call.microphone.say(Clip([b"\xf8a", b"\xf8b", b"\xf8c"], 3))
-            happenings = [happening async for happening in until_heard(call, utterance.over)]
+            happenings = [each async for each in until_heard(call, peer, utterance.over)]
         await peer.close()
     sounds = [h.audio for h in happenings if isinstance(h, Sound)]
     assert sounds == VOICE, "each packet once, in order, undecoded"
@@ -38,16 +40,22 @@ async def test_a_call_from_greeting_to_bill() -> None:
     assert call.unread_dropped == 0
 
 
-async def until_heard(call: WebRtcCaller, over: asyncio.Event):  # type: ignore[no-untyped-def]
+async def until_heard(
+    call: WebRtcCaller, peer: RtcPeer, over: asyncio.Event
+) -> AsyncIterator[Happening]:
     sounds = 0
     async for happening in call.happenings():
         yield happening
         sounds += isinstance(happening, Sound)
         if sounds == len(VOICE) and isinstance(happening, Sound):
             await over.wait()
-            await asyncio.sleep(0.06)
+            await eventually(lambda: b"\xf8c" in peer.heard)
             await call.tell({"type": "response.cancel"})
             await call.hang_up()
+
+
+def decoders() -> int:
+    return sum(thread.name == "audio-decoder" for thread in threading.enumerate())
 
 
 async def test_no_decoder_runs() -> None:
@@ -56,13 +64,8 @@ async def test_no_decoder_runs() -> None:
     before = {thread.name for thread in threading.enumerate()}
     async with running(peer.app) as url, Server(url) as server:
         async with WebRtcCaller(server, Wishes(), silence=QUIET) as call:
-            for _ in range(100):
-                decoders = [t for t in threading.enumerate() if t.name == "audio-decoder"]
-                # The peer's own, which is stock aiortc, remains.
-                if len(decoders) <= 1:
-                    break
-                await asyncio.sleep(0.01)
-            assert len(decoders) <= 1
+            # The peer's own, which is stock aiortc, remains.
+            await eventually(lambda: decoders() <= 1)
             await call.hang_up()
         await peer.close()
     assert "audio-decoder" not in before
