@@ -35,6 +35,8 @@ from voice_server.calls.events import (
 from voice_server.calls.rules import Rules
 from voice_server.calls.session import AHEAD_MS_MAX, Session, Summary
 
+from .exchange import PATIENCE_S
+
 LOUD, QUIET = PcmFrame(b"\x40" * 1024), PcmFrame(b"\0" * 1024)
 
 
@@ -134,7 +136,7 @@ async def test_an_utterance_is_answered_and_the_call_is_closed() -> None:
     link = PaperLink()
     link.speak()
     call = session(link, Engines(Mouth()))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         closed = await call.run()
     assert others() == []
     assert closed.reason == "hung_up" and call.connected
@@ -147,7 +149,7 @@ async def test_engine_failure_does_not_end_the_call() -> None:
     link = PaperLink(replies=2)  # The reply, and the apology that fails as well.
     link.speak()
     call = session(link, Engines(BrokenMouth(EngineError("503"))))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         closed = await call.run()
     assert closed.reason == "hung_up"
     assert [action.reason for action in link.done if isinstance(action, Failed)] == ["503", "503"]
@@ -174,7 +176,7 @@ async def test_a_bug_in_an_engine_closes_the_call_and_is_seen() -> None:
     link.speak()
     call = session(link, Engines(BrokenMouth(ZeroDivisionError("a bug"))))
     with pytest.raises(ExceptionGroup) as caught:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await call.run()
     assert caught.group_contains(ZeroDivisionError)
     assert call.closed is not None and others() == []
@@ -184,7 +186,7 @@ async def test_a_caller_that_goes_away() -> None:
     link = PaperLink()
     link.queue.put_nowait(Connected())
     link.queue.put_nowait(None)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         closed = await session(link, Engines(Mouth())).run()
     assert closed.reason == "link_lost"
 
@@ -207,7 +209,7 @@ async def test_an_engine_does_not_run_far_ahead_of_the_listener() -> None:
         await asyncio.sleep(0)
     assert made + 40 <= mouth.made <= made + 60
     call.post(HungUp())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await task
     assert others() == []
 
@@ -215,9 +217,9 @@ async def test_an_engine_does_not_run_far_ahead_of_the_listener() -> None:
 async def test_deadlines_wake_the_call() -> None:
     link = PaperLink()
     link.queue.put_nowait(Connected())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         closed = await session(link, Engines(Mouth()), idle_ms_max=30).run()
-    assert closed.reason == "idle" and 30 <= closed.duration_ms < 5_000
+    assert closed.reason == "idle" and 30 <= closed.duration_ms < PATIENCE_S * 1_000
 
 
 async def test_a_recogniser_that_falls_behind_fails_its_turn_only() -> None:
@@ -232,7 +234,7 @@ async def test_a_recogniser_that_falls_behind_fails_its_turn_only() -> None:
     link.queue.put_nowait(Connected())
     for _ in range(500):
         link.queue.put_nowait(LOUD)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         closed = await session(link, Engines(Mouth(), Deaf())).run()
     failed = [action.reason for action in link.done if isinstance(action, Failed)]
     assert "the recogniser fell behind" in failed and closed.reason == "hung_up"

@@ -32,6 +32,7 @@ from voice_server.calls.switchboard import (
     TooManyCalls,
 )
 
+from .exchange import PATIENCE_S, eventually
 from .test_session import BrokenMouth, Engines, LoudnessVad, Mouth, others
 
 LIMITS = Limits(calls_max=3, calls_per_user_max=2, call_minutes_max=60, heartbeat_s=0.02)
@@ -99,6 +100,12 @@ class Exchange:
             self.caller, connect, settings=EngineSettings(), rules=RULES, **more
         )
         return call, link
+
+    async def counted(self, call: LiveCall, elapsed_ms: int) -> bool:
+        """Whether a heartbeat has written that the call has lasted so long, and paid on."""
+        lease = select(UsageLease.counted_ms).where(UsageLease.usage_id == call.id)
+        found = await self.usage._database.read(lambda session: session.execute(lease))
+        return found.scalar_one() >= elapsed_ms
 
 
 @asynccontextmanager
@@ -204,7 +211,7 @@ async def test_the_hold_is_renewed_while_the_call_lives(sqlite_url: str) -> None
         await call.session.began.wait()  # type: ignore[union-attr]
         for minute in range(1, 6):  # Held one at a time, and yet it lasts.
             here.clock[0] = minute * 59_000
-            await asyncio.sleep(0.1)
+            await eventually(lambda: here.counted(call, minute * 59_000))  # noqa: B023
         assert call.session is not None and call.session.closed is None
         link.queue.put_nowait(HungUp())
         summary = await call.finished()
@@ -266,7 +273,7 @@ async def test_a_place_that_is_abandoned_leaves_nothing(sqlite_url: str) -> None
         await asyncio.sleep(0)
         placing.cancel()
         await asyncio.gather(placing, return_exceptions=True)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while here.board.calls:
                 await asyncio.sleep(0)
         wallet = await here.customers.wallet(here.caller.user_id)

@@ -131,7 +131,8 @@ async def test_nothing_is_sent_while_nothing_is_said_and_stream_time_goes_on() -
         within = steps[: 6 * 12 - 1] + steps[6 * 12 :]
         assert {step[0] for step in steps} == {1}
         # Within a reply there is no hole, unless the machine stalled for longer than we catch up.
-        assert within.count((1, 960)) >= len(within) - 5
+        assert within.count((1, 960)) > len(within) / 2
+        assert all(step[1] % 960 == 0 and step[1] > 0 for step in within)
         assert steps[6 * 12 - 1][1] > 960
 
 
@@ -183,7 +184,7 @@ async def test_a_call_needs_no_channel() -> None:
 
 
 async def test_the_last_words_reach_the_client() -> None:
-    exchange = Exchange(rules=Rules(idle_ms_max=500))
+    exchange = Exchange(rules=Rules(idle_ms_max=3_000))
     async with calling(exchange) as client:
         client.send(
             "session.update", session={"type": "realtime", "voice_server": {"events": True}}

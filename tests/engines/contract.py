@@ -32,7 +32,7 @@ from engines.speech import (
 
 SILENT = PcmFrame(bytes(PCM_FRAME_BYTES))
 # An engine that hangs fails by this; none is judged by how fast it is.
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 # Whisper's window, and a frame.
 STRETCH_MS_MAX = 30_000 + PCM_FRAME_MS
 Frames = Sequence[PcmFrame]

@@ -39,6 +39,8 @@ from engines.speech import (
     WordTime,
 )
 
+from .contract import PATIENCE_S
+
 FRAME = PcmFrame(b"\0" * 1024)
 
 
@@ -111,7 +113,7 @@ async def converse(
         await asyncio.Event().wait()
 
     task = asyncio.create_task(Cascade(trio, settings or EngineSettings()).converse(obey(), emit))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await enough.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -165,7 +167,7 @@ async def test_a_reply_keeps_the_settings_it_was_asked_with() -> None:
         if isinstance(event, ReplyDone):
             done.set()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await cascade.converse(commands(), emit)
     assert [voice for _, voice, _ in trio.spoken] == ["own"]
 

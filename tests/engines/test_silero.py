@@ -19,6 +19,7 @@ from engines.audio import read_audio
 from engines.silero import SileroDetector, SileroStream, model_path
 from engines.silero_network import Floats, SileroNetwork
 from engines.speech import EngineError, PcmFrame
+from tests.engines.contract import PATIENCE_S
 from tests.engines.sounds import noise
 from tests.human_speech import HumanSpeech
 
@@ -123,7 +124,7 @@ async def test_frames_that_arrive_during_a_batch_make_the_next_one(gate: Gate) -
     await detector.start()
     streams = [detector.open() for _ in range(10)]
     first = asyncio.ensure_future(streams[0].probability(FRAME))
-    await asyncio.to_thread(gate.entered.wait, 20)
+    assert await asyncio.to_thread(gate.entered.wait, PATIENCE_S)
     rest = [asyncio.ensure_future(stream.probability(FRAME)) for stream in streams]
     await asyncio.sleep(0.02)  # Past the time a batch is gathered for.
     assert gate.batches == [1]
@@ -161,7 +162,7 @@ async def test_closing_a_stream_in_the_middle_of_a_batch(gate: Gate) -> None:
     await detector.start()
     leaving, staying = detector.open(), detector.open()
     asked = [asyncio.ensure_future(each.probability(FRAME)) for each in (leaving, staying)]
-    await asyncio.to_thread(gate.entered.wait, 20)
+    assert await asyncio.to_thread(gate.entered.wait, PATIENCE_S)
     queued = asyncio.ensure_future(leaving.probability(FRAME))
     await asyncio.sleep(0)
     leaving.close()
@@ -184,7 +185,7 @@ async def test_a_batch_that_nobody_waits_for_any_more_stops_nothing(gate: Gate) 
     await detector.start()
     staying, leaving = detector.open(), detector.open()
     first = asyncio.ensure_future(staying.probability(FRAME))
-    await asyncio.to_thread(gate.entered.wait, 20)
+    assert await asyncio.to_thread(gate.entered.wait, PATIENCE_S)
     second = asyncio.ensure_future(leaving.probability(FRAME))
     while not detector._overdue:
         await asyncio.sleep(0)
@@ -193,7 +194,7 @@ async def test_a_batch_that_nobody_waits_for_any_more_stops_nothing(gate: Gate) 
     assert 0 <= await first <= 1
     with pytest.raises(EngineError):
         await second
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         assert 0 <= await staying.probability(FRAME) <= 1
     await detector.close()
 
@@ -203,7 +204,7 @@ async def test_a_cancelled_caller_harms_nobody(gate: Gate) -> None:
     await detector.start()
     one, other = detector.open(), detector.open()
     asked = [asyncio.ensure_future(each.probability(FRAME)) for each in (one, other)]
-    await asyncio.to_thread(gate.entered.wait, 20)
+    assert await asyncio.to_thread(gate.entered.wait, PATIENCE_S)
     asked[0].cancel()
     gate.open.set()
     assert 0 <= await asked[1] <= 1
@@ -231,7 +232,7 @@ async def test_closing_the_detector(gate: Gate) -> None:
     await detector.start()
     one, other = detector.open(), detector.open()
     in_work = asyncio.ensure_future(one.probability(FRAME))
-    await asyncio.to_thread(gate.entered.wait, 20)
+    assert await asyncio.to_thread(gate.entered.wait, PATIENCE_S)
     waiting = asyncio.ensure_future(other.probability(FRAME))
     await asyncio.sleep(0)
     closing = asyncio.ensure_future(detector.close())

@@ -20,7 +20,7 @@ from engines.speech import EngineError
 from engines.workers import Job, WorkerPool
 
 MODULE = "tests.engines.worker_for_tests"
-PATIENCE_S = 20  # Only reached when a promise is broken.
+PATIENCE_S = 60  # Only reached when a promise is broken.
 
 
 @pytest.fixture

@@ -24,13 +24,12 @@ from sqlalchemy import func, select
 from billing import records
 from billing.audit import audit
 from billing.database import Database
-from tests.calls.exchange import eventually
+from tests.calls.exchange import PATIENCE_S, eventually
 
 from .test_server import Process, running
 
 # Enough for as many calls as a test can place.
 RICH = {"local_credit": 10**9, "demo_minutes": 10}
-PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +144,7 @@ async def outside(folder: Path, port: int, **options: object) -> AsyncIterator[O
     usual = {**RICH, "drain_seconds": 0, "calls_per_user_max": 1_000, "calls_max": 1_000}
     async with running(folder, port, **{**usual, **options}) as process:
         url = f"http://127.0.0.1:{port}"
-        async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=30) as client:
+        async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=PATIENCE_S) as client:
             server = Outside(process, folder, client)
             yield server
             await server.at_rest()

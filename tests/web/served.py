@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx2
 
-from tests.calls.exchange import eventually, serving
+from tests.calls.exchange import PATIENCE_S, eventually, serving
 from voice_server.config import Config
 from voice_server.web.app import build, house_of
 from voice_server.web.house import House
@@ -52,5 +52,5 @@ async def served(config: Config) -> AsyncIterator[Served]:
         house = house_of(app)
         await eventually(house.engines_warm.is_set)
         url = f"http://127.0.0.1:{port}"
-        async with httpx2.AsyncClient(base_url=url, trust_env=False) as client:
+        async with httpx2.AsyncClient(base_url=url, trust_env=False, timeout=PATIENCE_S) as client:
             yield Served(house, client, port)

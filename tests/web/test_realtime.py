@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-from tests.calls.exchange import eventually, nothing_left, silence, tone
+from tests.calls.exchange import PATIENCE_S, eventually, nothing_left, silence, tone
 from tests.calls.test_webrtc import Client
 
 from .served import Served, scripted, served
@@ -25,7 +25,7 @@ SDP = {"content-type": "application/sdp"}
 
 
 async def told_of(socket: ClientConnection, kind: str) -> Event:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             event = json.loads(await socket.recv())
             if event["type"] == kind:
