@@ -66,7 +66,9 @@ class TestCreating:
         listener.act(ev.ReplyStarted(1), ev.ReplySaid(1, "Yes?"))
         listener.act(ev.Called(1, CallPiece("c", "f", "{}")), ev.ReplyMade(1))
         create(listener, text("user", "x", id="mine"))
-        forgotten: list[ev.Source] = [ev.Spoken(1, "Hi"), ev.Replied(1), ev.CalledIn(1, "c"), "mine"]
+        forgotten: list[ev.Source] = [
+            ev.Spoken(1, "Hi"), ev.Replied(1), ev.CalledIn(1, "c"), "mine"
+        ]  # fmt: skip
         for item_id, source in zip(list(listener.dialect._items._order), forgotten, strict=True):
             delete = {"type": "conversation.item.delete", "item_id": item_id}
             assert listener.send(delete).inputs == (ev.Forgotten(source),)
