@@ -207,7 +207,7 @@ def test_partials_are_told_once() -> None:
 
 def test_barge_in_pauses_and_words_take_the_floor() -> None:
     book = speaking()
-    book >> Played(1, 200) >> says(256) << Pause(1)
+    book >> Played(1, 200) >> says(160) << Pause(1)
     book >> partial(2, "wait a moment") << Flush(1) << Cancel(1, 200)
     assert book.call.history[-1] == Turn("Count.", "one two", interrupted=True)
     assert book.did(ReplyFinished) == [
@@ -223,7 +223,7 @@ def test_barge_in_pauses_and_words_take_the_floor() -> None:
 @pytest.mark.parametrize("words", ["", "mm-hm", "uh huh", "Угу.", "yes"])
 def test_a_cough_or_a_nod_gives_the_floor_back(words: str) -> None:
     book = speaking(ms=4_000)
-    book >> Played(1, 100) >> says(256) << Pause(1)
+    book >> Played(1, 100) >> says(160) << Pause(1)
     book >> silent(600) << EndUtterance(2)
     book >> final(2, words) << Resume(1)
     assert book.call.phase is Phase.SPEAKING
@@ -234,13 +234,13 @@ def test_a_cough_or_a_nod_gives_the_floor_back(words: str) -> None:
 
 def test_yes_at_the_end_of_a_question_is_an_answer() -> None:
     book = speaking("Shall we go on?", 2_000)
-    book >> ReplyDone(1) >> Played(1, 1_800) >> says(256) << Pause(1)
+    book >> ReplyDone(1) >> Played(1, 1_800) >> says(160) << Pause(1)
     book >> partial(2, "yes") << Flush(1) << Cancel(1, 1_800)
 
 
 def test_a_reply_resumes_when_no_words_come() -> None:
     book = speaking(ms=4_000)
-    book >> says(256) << Pause(1)
+    book >> says(160) << Pause(1)
     book >> silent(600) << EndUtterance(2)
     book.after(1_999).idle()
     book.after(1) << Cancel(2, 0) << Resume(1)
@@ -251,7 +251,7 @@ def test_a_reply_resumes_when_no_words_come() -> None:
 
 def test_insisting_interrupts_before_words_come() -> None:
     book = speaking(ms=4_000)
-    book >> says(256) << Pause(1)
+    book >> says(160) << Pause(1)
     book >> says(928)
     book.idle()
     book >> says(32) << Flush(1) << Cancel(1, 0)
@@ -260,14 +260,14 @@ def test_insisting_interrupts_before_words_come() -> None:
 
 def test_backchannel_too_short_for_an_onset_does_not_even_pause() -> None:
     book = speaking()
-    book >> says(160) >> silent(200)
+    book >> says(128) >> silent(200)
     book.idle()
     assert book.call.phase is Phase.SPEAKING
 
 
 def test_the_reply_goes_on_being_made_while_it_is_paused() -> None:
     book = speaking()
-    book >> says(256) << Pause(1)
+    book >> says(160) << Pause(1)
     (book >> voiced(1, "five", 40)).plays(2) >> ReplyDone(1)
     book >> silent(600) << EndUtterance(2)
     book >> final(2, "") << Resume(1)
@@ -277,7 +277,7 @@ def test_the_reply_goes_on_being_made_while_it_is_paused() -> None:
 
 def test_a_pause_does_not_count_as_playing() -> None:
     book = speaking(ms=1_000)
-    book >> ReplyDone(1) >> says(256) << Pause(1)
+    book >> ReplyDone(1) >> says(160) << Pause(1)
     book >> silent(600) << EndUtterance(2)
     book.after(1_900) >> final(2, "") << Resume(1)
     book.after(1_000).idle()
@@ -286,7 +286,7 @@ def test_a_pause_does_not_count_as_playing() -> None:
 
 def test_a_recogniser_that_fails_during_a_challenge_costs_nothing() -> None:
     book = speaking(ms=4_000)
-    book >> says(256) << Pause(1)
+    book >> says(160) << Pause(1)
     book >> EngineFailed(2, "503") >> says(2_000) >> silent(550)
     book.idle()  # It stays silent while somebody speaks, however long.
     book >> silent(60) << Cancel(2, 0) << Resume(1)
@@ -296,28 +296,28 @@ def test_a_recogniser_that_fails_during_a_challenge_costs_nothing() -> None:
 
 def test_a_recogniser_that_fails_after_a_challenge_costs_nothing() -> None:
     book = speaking(ms=4_000)
-    book >> says(256) << Pause(1)
+    book >> says(160) << Pause(1)
     book >> silent(600) << EndUtterance(2)
     book >> EngineFailed(2, "503") << Cancel(2, 0) << Resume(1)
 
 
 def test_a_reply_that_fails_while_challenged_leaves_the_floor_to_the_speaker() -> None:
     book = speaking()
-    book >> says(256) << Pause(1)
+    book >> says(160) << Pause(1)
     book >> EngineFailed(1, "503") << Flush(1) << Cancel(1, 0)
     assert book.call.phase is Phase.HEARING and book.call.turn == 2
 
 
 def test_stop_while_challenged() -> None:
     book = speaking()
-    book >> says(256) << Pause(1)
+    book >> says(160) << Pause(1)
     book >> Stopped() << Flush(1) << Cancel(1, 0)
     assert book.call.phase is Phase.HEARING
 
 
 def test_microphone_that_goes_dead_while_it_challenges() -> None:
     book = speaking(ms=20_000)
-    book >> says(256) << Pause(1)
+    book >> says(160) << Pause(1)
     book.after(2_000) << EndUtterance(2)
     book.after(2_000) << Cancel(2, 0) << Resume(1)
 
@@ -327,7 +327,7 @@ def test_microphone_that_goes_dead_while_it_challenges() -> None:
 
 def test_barge_in_cancels_at_once() -> None:
     book = speaking(rules=CANCELS)
-    book >> Played(1, 200) >> says(256) << Flush(1) << Cancel(1, 200)
+    book >> Played(1, 200) >> says(160) << Flush(1) << Cancel(1, 200)
     assert book.call.history[-1] == Turn("Count.", "one two", interrupted=True)
     kinds = [type(action) for action in book.all]
     assert kinds.index(ReplyFinished) > kinds.index(SpeechStarted)
@@ -335,7 +335,7 @@ def test_barge_in_cancels_at_once() -> None:
 
 def test_words_wait_for_the_end_of_a_reply_that_may_not_be_interrupted() -> None:
     book = speaking(rules=WAITS)
-    book >> says(256)
+    book >> says(160)
     book >> silent(600) << EndUtterance(2)
     book >> final(2, "And then?") >> ReplyDone(1)
     book.idle()
@@ -345,14 +345,14 @@ def test_words_wait_for_the_end_of_a_reply_that_may_not_be_interrupted() -> None
 
 def test_speech_that_outlasts_a_reply_goes_on_after_it() -> None:
     book = speaking(rules=WAITS)
-    book >> says(256) >> ReplyDone(1) >> Played(1, 400)
+    book >> says(160) >> ReplyDone(1) >> Played(1, 400)
     assert book.call.phase is Phase.HEARING and book.call.turn == 2
     book >> silent(600) << EndUtterance(2)
 
 
 def test_a_reply_that_breaks_off_under_a_waiting_challenger() -> None:
     book = speaking(rules=WAITS)
-    book >> says(256)
+    book >> says(160)
     book >> silent(600) << EndUtterance(2)
     book >> final(2, "And then?")
     book.after(11_000) << Flush(1) << Cancel(1, 0) << Respond
@@ -385,7 +385,7 @@ def test_highlight_runs_over_several_pieces() -> None:
 
 def test_truncation_corrects_the_memory() -> None:
     book = speaking(rules=CANCELS)
-    book >> Played(1, 400) >> says(256) << Flush(1) << Cancel(1, 400)
+    book >> Played(1, 400) >> says(160) << Flush(1) << Cancel(1, 400)
     book >> Truncated(1, 100)
     assert book.call.history[-1] == Turn("Count.", "one", interrupted=True)
 
@@ -474,7 +474,7 @@ def test_asking_while_the_last_reply_still_sounds_waits_for_its_end() -> None:
 def test_asking_and_then_speaking_over_the_rest_is_answered_after_the_words() -> None:
     book = speaking()
     book >> RulesChanged(Rules(answers=False))
-    book >> ReplyDone(1) >> Asked() >> says(256) << Pause(1)
+    book >> ReplyDone(1) >> Asked() >> says(160) << Pause(1)
     book >> partial(2, "and now") << Flush(1) << Cancel(1, 0)
     book >> silent(1_300) << EndUtterance(2)
     book >> final(2, "And now what?") << Respond

@@ -69,7 +69,9 @@ class Endpointing:
     speech_above: float = 0.50
     silence_below: float = 0.35
     onset_ms: int = 96
-    barge_in_ms: int = 256
+    # Over a reply a little more speech is needed than in silence: enough to tell a voice from a
+    # click, and little enough for who speaks to notice no delay. A cough costs a pause.
+    barge_in_ms: int = 160
     pause_ms: int = 600
     pause_unfinished_ms: int = 1_200
     utterance_ms_max: int = 30_000
