@@ -252,7 +252,7 @@ def test_a_reply_resumes_when_no_words_come() -> None:
 def test_insisting_interrupts_before_words_come() -> None:
     book = speaking(ms=4_000)
     book >> says(160) << Pause(1)
-    book >> says(928)
+    book >> says(1_024)
     book.idle()
     book >> says(32) << Flush(1) << Cancel(1, 0)
     assert book.call.phase is Phase.HEARING
@@ -291,7 +291,7 @@ def test_a_recogniser_that_fails_during_a_challenge_costs_nothing() -> None:
     book.idle()  # It stays silent while somebody speaks, however long.
     book >> silent(60) << Cancel(2, 0) << Resume(1)
     assert Failed(2, "503") in book.all
-    assert len([hear for hear in book.did(Hear) if hear.turn == 2]) == 18
+    assert len([hear for hear in book.did(Hear) if hear.turn == 2]) == 15
 
 
 def test_a_recogniser_that_fails_after_a_challenge_costs_nothing() -> None:
