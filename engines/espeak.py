@@ -19,6 +19,13 @@ SPEED_MIN, SPEED_MAX = 0.25, 4.0
 DEFAULT_VOICES = {"en": "en-us", "pt": "pt-br", "zh": "cmn", "fr": "fr-fr", "no": "nb"}
 # Changes of character that go with every language; the library knows many more by "+name".
 VARIANTS = (("f2", "female"), ("f4", "female"), ("m3", "male"), ("m7", "male"))
+# The voices that clients of other houses ask for by name, as near as this one comes: changes of
+# character of the language's default voice.
+FAMILIAR = {
+    "alloy": "", "ash": "m3", "ballad": "m7", "cedar": "m7", "coral": "f2", "echo": "m3",
+    "fable": "m7", "marin": "f2", "nova": "f4", "onyx": "m3", "sage": "f4", "shimmer": "f4",
+    "verse": "m3",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +98,7 @@ class EspeakTextToSpeech:
             raise EngineError(f"a text to be spoken has at most {TEXT_CHARS_MAX} characters")
         request = {
             "text": text.encode(errors="replace").decode(),  # Half a surrogate pair: a "?".
-            "voice": self._checked(voice) if voice else self.default_voice(language),
+            "voice": self._named(voice, language),
             "speed": speed,
         }
         if not any(char.isalnum() for char in text):
@@ -104,6 +111,12 @@ class EspeakTextToSpeech:
                 for size in message["sizes"]:
                     yield OpusFrame(payload[at : at + size])
                     at += size
+
+    def _named(self, voice: str, language: str) -> str:
+        if voice and voice not in FAMILIAR:
+            return self._checked(voice)
+        variant = FAMILIAR.get(voice, "")
+        return self.default_voice(language) + (f"+{variant}" if variant else "")
 
     def _checked(self, voice: str) -> str:
         """The voice, when the library has it: an unknown "+name" would be ignored silently."""

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from engines.audio import PcmFramer
-from engines.espeak import TEXT_CHARS_MAX, VARIANTS, EspeakTextToSpeech
+from engines.espeak import FAMILIAR, TEXT_CHARS_MAX, VARIANTS, EspeakTextToSpeech
 from engines.opus import OpusDecoder, packet_ms
 from engines.serving import WINDOW_BYTES
 from engines.silero import SileroDetector
@@ -204,6 +204,14 @@ async def test_voices(voice: EspeakTextToSpeech) -> None:
     assert voice.voices("xx") == []
     for name, _ in VARIANTS:
         assert (await say(voice, "Hello", voice=f"ru+{name}")).frames
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIAR))
+async def test_a_voice_by_the_name_other_houses_give_it(
+    voice: EspeakTextToSpeech, name: str
+) -> None:
+    for language, text in (("en", "Hello"), ("ru", "Привет")):
+        assert (await say(voice, text, voice=name, language=language)).frames
 
 
 def test_no_language_is_left_without_its_voice() -> None:
