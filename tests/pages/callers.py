@@ -7,8 +7,6 @@ from playwright.async_api import expect
 from .chromium import Watch, eventually
 from .conftest import Server
 
-CONNECTED_WITHIN_MS = 40_000
-
 
 async def open_call_page(watch: Watch, server: Server) -> None:
     """The call page, with its lists loaded."""
@@ -23,14 +21,12 @@ async def start(watch: Watch) -> None:
 
 
 async def live(watch: Watch) -> None:
-    await expect(watch.page.locator("#live")).to_be_visible(timeout=CONNECTED_WITHIN_MS)
+    await expect(watch.page.locator("#live")).to_be_visible()
 
 
-async def heard_speaking(watch: Watch, *, seconds: float = 40) -> None:
+async def heard_speaking(watch: Watch) -> None:
     """Wait until the server says that the tutor's voice is out."""
-    await eventually(
-        lambda: watch.wire("output_audio_buffer.started"), seconds=seconds, what="the tutor's voice"
-    )
+    await eventually(lambda: watch.wire("output_audio_buffer.started"), what="the tutor's voice")
 
 
 async def write(watch: Watch, text: str) -> None:
@@ -45,8 +41,8 @@ async def hang_up(watch: Watch) -> None:
 
 
 async def billed(watch: Watch) -> None:
-    await expect(watch.page.locator("#ended")).to_be_visible(timeout=15_000)
-    await expect(watch.page.locator("#bill .billed-minutes dd")).to_be_visible(timeout=20_000)
+    await expect(watch.page.locator("#ended")).to_be_visible()
+    await expect(watch.page.locator("#bill .billed-minutes dd")).to_be_visible()
 
 
 async def said(watch: Watch, side: str) -> list[str]:

@@ -18,9 +18,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 
 RATE_HZ = 16_000
+# How long a page may take for what it should do at once: only reached when it never does.
+PATIENCE_S = 60
+expect.set_options(timeout=PATIENCE_S * 1_000)
 # Nothing at all, and what a listener calls a voice, as the root mean square of full scale.
 SILENT_BELOW = 0.002
 AUDIBLE_ABOVE = 0.01
@@ -128,7 +131,9 @@ async def browser(
     if resolves:
         flags.append(f"--host-resolver-rules=MAP {resolves} 127.0.0.1")
     async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=_executable(), args=flags)
+        chromium = await playwright.chromium.launch(
+            executable_path=_executable(), args=flags, timeout=2_000 * PATIENCE_S
+        )
         try:
             yield chromium
         finally:
@@ -200,6 +205,7 @@ async def page(
         locale=locale, viewport={"width": width, "height": height},
         color_scheme="dark" if scheme == "dark" else "light",
     )  # fmt: skip
+    context.set_default_timeout(PATIENCE_S * 1_000)
     await context.add_init_script(_WATCH)
     opened = await context.new_page()
     watch = Watch(opened)
@@ -212,7 +218,7 @@ async def page(
 
 
 async def eventually(
-    check: Callable[[], Awaitable[object]], *, seconds: float = 30, what: str = "it"
+    check: Callable[[], Awaitable[object]], *, seconds: float = PATIENCE_S, what: str = "it"
 ) -> object:
     """The first true answer of `check`; fails when there is none in time."""
     until = time.monotonic() + seconds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from playwright.async_api import expect
 
 from tests.human_speech import HumanSpeech
@@ -23,10 +24,11 @@ from .chromium import (
 from .conftest import Server
 
 QUESTION = "en_LJ001-0009.wav"
-# The greeting is longer than this, and the call is connected sooner.
+# The greeting is longer than this, and the call is connected sooner, but on a busy machine.
 GREETED_S = 7.0
-# What is on its way, and the fading of the receiver's concealment.
-FADED_MS = 500
+TRIES_MAX = 3
+# What is on its way, the fading of the receiver's concealment, and a busy machine.
+FADED_MS = 1_500
 COMPLETED = "conversation.item.input_audio_transcription.completed"
 
 
@@ -42,24 +44,38 @@ async def the_cut(watch: Watch) -> list[dict[str, object]]:
 async def test_a_call_is_heard_answered_interrupted_and_billed(
     server: Server, speech: HumanSpeech, tmp_path: Path
 ) -> None:
-    plays = microphone(tmp_path / "plays.wav", GREETED_S, speech(QUESTION), 30.0)
-    async with browser(plays=plays) as chromium, page(chromium) as watch:
-        await open_call_page(watch, server)
-        await start(watch)
-        await watch.measure()
-        await heard_speaking(watch)
-        await eventually(lambda: watch.wire("input_audio_buffer.speech_started"), what="an onset")
-        assert await watch.microphone_s() >= GREETED_S, "heard before anybody spoke"
-        onset_ms = await watch.now_ms()
-        assert (await watch.loudness(until_ms=onset_ms)).max() > AUDIBLE_ABOVE
+    quiet_s = GREETED_S
+    for number in range(TRIES_MAX):
+        plays = microphone(tmp_path / f"plays{number}.wav", quiet_s, speech(QUESTION), 30.0)
+        async with browser(plays=plays) as chromium, page(chromium) as watch:
+            await open_call_page(watch, server)
+            await start(watch)
+            await watch.measure()
+            await heard_speaking(watch)
+            greeted_s = await watch.microphone_s()
+            if greeted_s < quiet_s - 1:
+                await the_call_goes_well(watch, server, quiet_s, speech.text(QUESTION))
+                return
+            # The microphone had begun to speak, or soon would: it shall be silent for longer.
+            await hang_up(watch)
+            quiet_s = greeted_s + GREETED_S / 2
+    pytest.fail("nobody is greeted before they speak")
 
-        await the_greeting_is_cut(watch)
-        await the_words_are_shown(watch, speech.text(QUESTION))
-        await an_answer_is_heard(watch)
 
-        await hang_up(watch)
-        await the_bill_is_right(watch, server)
-        assert watch.complaints == []
+async def the_call_goes_well(watch: Watch, server: Server, quiet_s: float, question: str) -> None:
+    """From a greeting that sounds, into which a question is asked, to the bill."""
+    await eventually(lambda: watch.wire("input_audio_buffer.speech_started"), what="an onset")
+    assert await watch.microphone_s() >= quiet_s, "heard before anybody spoke"
+    onset_ms = await watch.now_ms()
+    assert (await watch.loudness(until_ms=onset_ms)).max() > AUDIBLE_ABOVE
+
+    await the_greeting_is_cut(watch)
+    await the_words_are_shown(watch, question)
+    await an_answer_is_heard(watch)
+
+    await hang_up(watch)
+    await the_bill_is_right(watch, server)
+    assert watch.complaints == []
 
 
 async def the_greeting_is_cut(watch: Watch) -> None:
@@ -128,9 +144,10 @@ async def test_push_to_talk_by_keyboard(
     server: Server, speech: HumanSpeech, tmp_path: Path
 ) -> None:
     """What is said while the key is up is not sent; what is said while it is held is answered."""
-    unheard, aside, question = 8.0, speech("en_austen_0880.wav"), speech(QUESTION)
-    plays = microphone(tmp_path / "plays.wav", unheard, aside, 1.5, question)
-    asked_at = unheard + seconds_of(aside) + 1.5
+    unheard, aside, question = 15.0, speech("en_austen_0880.wav"), speech(QUESTION)
+    plays = microphone(tmp_path / "plays.wav", unheard, aside, 3.0, question)
+    held_at = unheard + seconds_of(aside) + 1.5
+    asked_at = held_at + 1.5
     async with browser(plays=plays) as chromium, page(chromium) as watch:
         await open_call_page(watch, server)
         await start(watch)
@@ -142,10 +159,11 @@ async def test_push_to_talk_by_keyboard(
         async def spoken_until(seconds: float) -> bool:
             return await watch.microphone_s() >= seconds
 
-        await eventually(lambda: spoken_until(asked_at), what="the first sentence")
+        await eventually(lambda: spoken_until(held_at), what="the first sentence")
         assert await watch.wire("input_audio_buffer.committed") == []
         await watch.page.keyboard.down("Space")
         await expect(watch.page.locator("#hold")).to_have_attribute("aria-pressed", "true")
+        assert await watch.microphone_s() < asked_at, "too slow to show anything"
         await eventually(
             lambda: spoken_until(asked_at + seconds_of(question) + 0.3), what="the question"
         )
@@ -180,7 +198,7 @@ async def test_typed_words_are_answered_aloud_and_stay_text(server: Server) -> N
         await watch.page.click("#start")
         await expect(watch.page.locator(".alert[data-code=denied]")).to_be_visible()
         await watch.page.click(".alert .actions button >> nth=1")
-        await expect(watch.page.locator("#live")).to_be_visible(timeout=40_000)
+        await expect(watch.page.locator("#live")).to_be_visible()
         await watch.measure()
         await heard_speaking(watch)
         hostile = '<script>window.pwned = 1</script><img src=x onerror="window.pwned = 2"> tea'
@@ -208,11 +226,16 @@ async def test_stop_silences_the_tutor_and_the_call_goes_on(server: Server) -> N
         await watch.page.click(".alert .actions button >> nth=1")
         await watch.measure()
         await heard_speaking(watch)
-        await watch.page.wait_for_timeout(1500)
+        await eventually(watch.audible, what="its sound")
         await watch.page.click("#stop")
         await eventually(lambda: the_cut(watch), what="the end of the reply")
-        await watch.page.wait_for_timeout(FADED_MS + 500)
-        since_ms = await watch.now_ms() - 400
+        await watch.page.wait_for_timeout(FADED_MS)
+        since_ms = await watch.now_ms()
+
+        async def measured() -> bool:
+            return len(await watch.loudness(since_ms)) > 10
+
+        await eventually(measured, what="measuring")
         assert (await watch.loudness(since_ms)).max() < SILENT_BELOW
         await expect(watch.page.locator("#state")).to_have_text("Write to the tutor")
         await expect(watch.page.locator("#stop")).to_be_disabled()

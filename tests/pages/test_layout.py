@@ -64,10 +64,10 @@ async def test_a_call_needs_no_mouse(server: Server) -> None:
         outline = await watch.page.evaluate("getComputedStyle(document.activeElement).outlineWidth")
         assert float(outline.removesuffix("px")) >= 2
         await watch.page.keyboard.press("Enter")
-        await expect(watch.page.locator("#live")).to_be_visible(timeout=30_000)
+        await expect(watch.page.locator("#live")).to_be_visible()
         await press_until(watch, "hangup")
         await watch.page.keyboard.press("Space")
-        await expect(watch.page.locator("#ended-title")).to_be_focused(timeout=15_000)
+        await expect(watch.page.locator("#ended-title")).to_be_focused()
 
 
 async def press_until(watch: Watch, wanted: str) -> None:
