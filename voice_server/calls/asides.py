@@ -48,7 +48,9 @@ class Asides:
 
     @property
     def deadline_ms(self) -> int:
-        return min((aside.ends_ms for aside in self._open.values()), default=NEVER_MS)
+        if not self._open:  # Asked for every frame of sound, and mostly there are none.
+            return NEVER_MS
+        return min(aside.ends_ms for aside in self._open.values())
 
     def begin(
         self, turn: int, asked: ev.Asked, history: tuple[Entry, ...], ends_ms: int

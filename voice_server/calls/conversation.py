@@ -186,7 +186,8 @@ class Conversation:
     def _keep_phase(self) -> None:
         """No phase outlives its deadline."""
         floor = self._floor
-        floor.asides.keep_time(floor.now_ms)
+        if floor.now_ms >= floor.asides.deadline_ms:
+            floor.asides.keep_time(floor.now_ms)
         plays_on = floor.phase is Phase.CHALLENGED and floor.paused_at_ms is None
         if plays_on and floor.now_ms >= floor.reply_ends_ms:
             self._reply_overdue()
