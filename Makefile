@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test bench lint call services clean
+.PHONY: run test bench lint call services sdks clean
 
 # torch first and pinned: whatever else asks for torch is then content with this build.
 $(VENV)/installed: pyproject.toml requirements.lock
@@ -29,15 +29,33 @@ call: $(VENV)/installed
 services:
 	@sh tests/services.sh
 
+# The published clients that the tests run against the server. They ask for clashing versions of
+# the same packages, so each lives in an environment of its own; Node.js comes as a wheel.
+SDKS := .venv-sdk
+NODE_MODULES := tests/sdk/node/node_modules
+
+sdks: $(SDKS)/agents/installed $(SDKS)/livekit/installed $(SDKS)/pipecat/installed \
+		$(NODE_MODULES)/installed
+
+$(SDKS)/%/installed: tests/sdk/requirements-%.txt
+	@rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --no-compile --disable-pip-version-check -r $<
+	@touch $@
+
+$(NODE_MODULES)/installed: $(SDKS)/node/installed tests/sdk/node/package-lock.json
+	cd tests/sdk/node && $(CURDIR)/$(SDKS)/node/bin/npm ci --ignore-scripts --loglevel=error
+	@touch $@
+
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: $(VENV)/installed-test services lint
+test: $(VENV)/installed-test services sdks lint
 	$(BIN)/pytest
 
 bench: $(VENV)/installed-test
 	$(BIN)/voice-server bench
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(SDKS) $(NODE_MODULES) build *.egg-info

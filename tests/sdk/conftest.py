@@ -1,0 +1,138 @@
+"""Servers for the clients, the tap between them, and the sound they send."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import av
+import pytest
+
+from tests.human_speech import HumanSpeech
+from tests.pages.conftest import Server, running
+
+from .programs import Program, node, python, started
+from .script import Player
+from .strictness import Schemas, faults_of_nulls, faults_of_types
+from .tap import Tap, tapped
+
+KEY = "sk-the-key-of-these-tests"
+SCRIPTED = dict.fromkeys(("speech_to_text", "dialogue", "text_to_speech"), "scripted")
+PLENTY = {"local_credit": 10**9, "calls_per_user_max": 1_000, "drain_seconds": 0}
+# Silence after the words, so that the server hears where they end.
+SILENCE_S = 2.0
+
+
+@pytest.fixture(scope="session")
+def scripted_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose engines answer at once and always alike; it wants the key."""
+    folder = tmp_path_factory.mktemp("scripted")
+    with running(folder, api_key=KEY, **SCRIPTED, **PLENTY) as server:
+        yield server
+    calm(server)
+
+
+@pytest.fixture(scope="session")
+def tutor_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with the engines it comes with: a real recogniser, a real voice, the tutor."""
+    folder = tmp_path_factory.mktemp("tutor")
+    with running(folder, api_key=KEY, speech_to_text="sphinx", **PLENTY) as server:
+        yield server
+    calm(server)
+
+
+def calm(server: Server) -> None:
+    """Whatever the clients did, nothing broke in the server."""
+    said = server.log.read_text(errors="replace")
+    assert "Traceback" not in said, said[-4_000:]
+    assert " ERROR " not in said, said[-4_000:]
+
+
+def port_of(server: Server) -> int:
+    return int(server.url.rpartition(":")[2])
+
+
+@pytest.fixture
+async def schemas(tmp_path: Path) -> AsyncIterator[Schemas]:
+    async with started(node("schemas.mjs"), tmp_path) as program:
+        yield Schemas(program)
+
+
+async def judged(server: Server, schemas: Schemas) -> AsyncIterator[Tap]:
+    async with tapped(port_of(server)) as tap:
+        yield tap
+        assert tap.told, "nothing passed the tap"
+        assert faults_of_types(tap.told) == []
+        assert faults_of_nulls(tap.told) == []
+        assert await schemas.faults(tap.told) == []
+
+
+@pytest.fixture
+async def tap(scripted_server: Server, schemas: Schemas) -> AsyncIterator[Tap]:
+    """The wire to the scripted server. At the end every event on it must please the judges."""
+    async for tap in judged(scripted_server, schemas):
+        yield tap
+
+
+@pytest.fixture
+async def tutor_tap(tutor_server: Server, schemas: Schemas) -> AsyncIterator[Tap]:
+    """The wire to the server with real engines, judged in the same way."""
+    async for tap in judged(tutor_server, schemas):
+        yield tap
+
+
+@pytest.fixture
+async def python_program(tmp_path: Path) -> AsyncIterator[Program]:
+    async with started(python("", "openai_python"), tmp_path) as program:
+        yield program
+
+
+@pytest.fixture
+def player(python_program: Program, tap: Tap) -> Player:
+    """The client whose conversation the test writes, in front of the scripted server."""
+    return Player(python_program, f"http://127.0.0.1:{tap.port}/v1", KEY)
+
+
+@pytest.fixture
+def tutor_player(python_program: Program, tutor_tap: Tap) -> Player:
+    return Player(python_program, f"http://127.0.0.1:{tutor_tap.port}/v1", KEY)
+
+
+Sound = Callable[..., Path]
+
+
+@pytest.fixture
+def sound(speech: HumanSpeech, tmp_path: Path) -> Sound:
+    """Raw sound of a recording, with silence after it: `sound("en_jfk.wav", "pcm_mulaw", 8_000)`.
+
+    The format is the name of one of FFmpeg's codecs, which are not ours.
+    """
+
+    def make(name: str, codec: str = "pcm_s16le", rate_hz: int = 24_000) -> Path:
+        path = tmp_path / f"{Path(name).stem}.{codec}"
+        path.write_bytes(_encoded(speech(name), codec, rate_hz))
+        return path
+
+    return make
+
+
+def _encoded(clip: Path, codec: str, rate_hz: int) -> bytes:
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=rate_hz)
+    encoder = av.CodecContext.create(codec, "w")
+    assert isinstance(encoder, av.AudioCodecContext)
+    encoder.format, encoder.layout, encoder.sample_rate = "s16", "mono", rate_hz
+    with av.open(str(clip)) as container:
+        frames = [
+            piece for frame in container.decode(audio=0) for piece in resampler.resample(frame)
+        ]
+    frames += [*resampler.resample(None), _silence(rate_hz)]
+    packets = [packet for frame in [*frames, None] for packet in encoder.encode(frame)]
+    return b"".join(map(bytes, packets))
+
+
+def _silence(rate_hz: int) -> av.AudioFrame:
+    count = int(SILENCE_S * rate_hz)
+    frame = av.AudioFrame(format="s16", layout="mono", samples=count)
+    frame.sample_rate = rate_hz
+    frame.planes[0].update(bytes(frame.planes[0].buffer_size))
+    return frame
