@@ -17,13 +17,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from . import aliases
 from .models import missing_from
+from .openai_chat import ChatOptions
 from .speech import Dialogue, EngineError, EngineSettings, SpeechToText, TextToSpeech
 
 logger = logging.getLogger(__name__)
 
-AUTO = "auto"
+AUTO, CHAT = "auto", "openai"
 LANGUAGES = ("en", "ru")
+BACKGROUND_NICE, BACKGROUND_WAIT_S = 10, 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,12 @@ class EngineOptions:
     models_dir: Path = field(default_factory=lambda: Path("data/models"))
     espeak_workers: int = 1
     sphinx_workers: int = 1
+    # What names of other houses' models mean for files, by name; the rest mean the defaults.
+    audio_models: Mapping[str, str] = field(default_factory=dict)
+    # These engines work for people who wait and not for callers: they stand back behind those
+    # that do, have patience with each other, and say nothing before it is final.
+    background: bool = False
+    chat: ChatOptions = field(default_factory=ChatOptions)
 
 
 Arguments = Callable[[EngineOptions], dict[str, Any]]
@@ -46,24 +55,43 @@ def _none(_: EngineOptions) -> dict[str, Any]:
     return {}
 
 
+def _manners(options: EngineOptions) -> dict[str, Any]:
+    """How a pool of workers behaves beside calls."""
+    return {"nice": BACKGROUND_NICE, "wait_s": BACKGROUND_WAIT_S} if options.background else {}
+
+
 SPEECH_TO_TEXT: dict[str, tuple[str, Arguments]] = {
-    "sphinx": ("engines.sphinx:SphinxSpeechToText", lambda o: {"workers": o.sphinx_workers}),
+    "sphinx": (
+        "engines.sphinx:SphinxSpeechToText",
+        lambda o: {"workers": o.sphinx_workers, **_manners(o)},
+    ),
     "whisper": (
         "engines.whisper:WhisperSpeechToText",
-        lambda o: {"model": o.whisper_model, "models_dir": o.models_dir},
+        lambda o: {
+            "model": o.whisper_model, "models_dir": o.models_dir,
+            "partials": not o.background, "nice": BACKGROUND_NICE if o.background else 0,
+        },
     ),
     "scripted": ("engines.scripted:ScriptedSpeechToText", _none),
 }
 DIALOGUES: dict[str, tuple[str, Arguments]] = {
     "tutor": ("engines.tutor:Tutor", _none),
+    CHAT: ("engines.openai_chat:ChatDialogue", lambda o: {"options": o.chat}),
     "scripted": ("engines.scripted:ScriptedDialogue", _none),
 }
 TEXT_TO_SPEECH: dict[str, tuple[str, Arguments]] = {
-    "espeak": ("engines.espeak:EspeakTextToSpeech", lambda o: {"workers": o.espeak_workers}),
+    "espeak": (
+        "engines.espeak:EspeakTextToSpeech",
+        lambda o: {"workers": o.espeak_workers, **_manners(o)},
+    ),
     "scripted": ("engines.scripted:ScriptedTextToSpeech", _none),
 }
 # What each recogniser understands; None: every language.
 HEARS: dict[str, tuple[str, ...] | None] = {"sphinx": ("en",), "whisper": None, "scripted": None}
+
+
+class NoSuchModel(EngineError):
+    """A model's name that is ours, and cannot be had here or does something else."""
 
 
 class _Started(Protocol):
@@ -77,7 +105,10 @@ class Registry:
         self._options = options
         self._made: dict[str, Any] = {}
         self._starting: dict[str, asyncio.Task[None]] = {}
-        self.dialogues = tuple(DIALOGUES)
+        # What a client may ask for by name. A chat model costs its owner money, so it answers
+        # only where it was chosen, or to the names that were given to it.
+        free = (name for name in DIALOGUES if name in (options.dialogue, "tutor", "scripted"))
+        self.dialogues = (*free, *options.chat.models)
 
     # Life.
 
@@ -112,10 +143,32 @@ class Registry:
         return cast(SpeechToText, self._make(SPEECH_TO_TEXT, found))
 
     def dialogue(self, name: str) -> Dialogue:
-        return cast(Dialogue, self._make(DIALOGUES, name, self._options.dialogue))
+        return cast(Dialogue, self._make(DIALOGUES, self._dialogue_of(name)))
 
     def text_to_speech(self, name: str) -> TextToSpeech:
         return cast(TextToSpeech, self._make(TEXT_TO_SPEECH, name, self._options.text_to_speech))
+
+    async def ready(self, engine: object) -> None:
+        """Wait until an engine that was made just now can work. Raises `EngineError`."""
+        for path, made in self._made.items():
+            if made is engine and path in self._starting:
+                await asyncio.shield(self._starting[path])
+
+    def named(self, kind: str, name: str) -> str:
+        """The engine of a kind ("speech_to_text" or "text_to_speech") that a client's name of
+        a model means: one of ours, or the configured one for the names of other houses. Raises
+        `NoSuchModel` for a name of ours that is of another kind, or is not offered here."""
+        default = getattr(self._options, kind)
+        name = self._options.audio_models.get(name, name) or default
+        kinds = {"speech_to_text": SPEECH_TO_TEXT, "text_to_speech": TEXT_TO_SPEECH}
+        if name == default or name in kinds[kind]:
+            # Who asks for weights that are not here is told how to fetch them, by the recogniser.
+            if not self._offered(kind, name) and name != "whisper":
+                raise NoSuchModel(f"the model {name!r} is not available on this server")
+            return name
+        if name in {*SPEECH_TO_TEXT, *TEXT_TO_SPEECH, *self.dialogues}:
+            raise NoSuchModel(f"the model {name[:40]!r} does {_OTHER_KINDS[kind]}")
+        return str(default)
 
     def hears(self, name: str, language: str) -> tuple[str, str]:
         """Which recogniser a name means for a language, and a sentence about it for people.
@@ -145,28 +198,34 @@ class Registry:
         speaks = _known(TEXT_TO_SPEECH, settings.text_to_speech, self._options.text_to_speech)
         return {
             "speech_to_text": heard,
-            "dialogue": _known(DIALOGUES, settings.dialogue, self._options.dialogue),
+            "dialogue": self._dialogue_of(settings.dialogue),
             "text_to_speech": speaks,
             "voice": settings.voice,
             "language": settings.language,
             "notice": notice,
         }
 
+    def _dialogue_of(self, name: str) -> str:
+        """Which dialogue a name means; one that is not ours means the configured one."""
+        if name in self._options.chat.models:
+            return CHAT
+        return name if name in self.dialogues else self._options.dialogue
+
     # What there is.
 
     def catalogue(self) -> dict[str, object]:
         """Models, languages and defaults; a superset of OpenAI's list of models."""
         kinds = {
-            "speech_to_text": SPEECH_TO_TEXT, "dialogue": DIALOGUES,
+            "speech_to_text": SPEECH_TO_TEXT, "dialogue": self.dialogues,
             "text_to_speech": TEXT_TO_SPEECH,
         }  # fmt: skip
-        models = [
+        models: list[dict[str, object]] = [
             {
                 "id": name, "object": "model", "created": 0, "owned_by": "voice-server",
                 "kind": kind, "notice": _NOTICES.get(name, ""),
             }
-            for kind, table in kinds.items()
-            for name in table
+            for kind, names in kinds.items()
+            for name in names
             if self._offered(kind, name)
         ]
         languages = [
@@ -179,7 +238,27 @@ class Registry:
             "dialogue": self._options.dialogue,
             "text_to_speech": self._options.text_to_speech,
         }
+        ours = {model["id"] for model in models}
+        for name in dict.fromkeys([*aliases.KNOWN, *self._options.audio_models]):
+            if name not in ours and (alias := self.alias(name)) is not None:
+                models.append(alias)
         return {"object": "list", "data": models, "languages": languages, "defaults": defaults}
+
+    def alias(self, name: str) -> dict[str, object] | None:
+        """What another house's model is here; None for a name that nobody gives a model."""
+        kind = aliases.kind_of(name)
+        if name in self._options.audio_models:
+            means = self._options.audio_models[name]
+        elif name in self._options.chat.models or kind == aliases.DIALOGUE:
+            means = self._dialogue_of(name)
+        elif kind is not None:
+            means = getattr(self._options, kind)
+        else:
+            return None
+        return {
+            "id": name, "object": "model", "created": 0, "owned_by": "voice-server",
+            "kind": "alias", "means": means, "notice": "",
+        }  # fmt: skip
 
     def voices(self, name: str) -> list[dict[str, str]] | None:
         """The voices of a text-to-speech engine, the default of each language first; None
@@ -246,6 +325,9 @@ _NOTICES = {
     ),
     "scripted": "Scripted stand-ins are in use: they hear and say the same whatever you do.",
 }
+_OTHER_KINDS = {
+    "speech_to_text": "not turn speech into text", "text_to_speech": "not turn text into speech",
+}  # fmt: skip
 _TITLES = {"en": "English", "ru": "Russian"}
 
 

@@ -34,6 +34,7 @@ ROOT_FOR_DOORS = {"voice_server.config"}
 PURE = {
     "engines.speech", "engines.sentences", "engines.tutor", "engines.lessons", "engines.agreement",
     "engines.lesson_en", "engines.lesson_ru", "engines.matching",
+    "engines.chat_messages", "engines.chat_stream",
     "billing.pricing", "billing.postings",
     "voice_server.calls.events", "voice_server.calls.rules", "voice_server.calls.endpointing",
     "voice_server.calls.reply", "voice_server.calls.conversation", "voice_server.calls.playout",

@@ -40,11 +40,24 @@ class Config(BaseSettings):
     api_key: SecretStr = SecretStr("")
 
     speech_to_text: Literal["auto", "sphinx", "whisper", "scripted"] = "auto"
-    dialogue: Literal["tutor", "scripted"] = "tutor"
+    dialogue: Literal["tutor", "openai", "scripted"] = "tutor"
     text_to_speech: Literal["espeak", "scripted"] = "espeak"
     # A model name such as "tiny.en", or a directory that holds converted weights.
     whisper_model: str = "base"
     models_dir: Path = Path("data/models")
+    # A chat model behind any server that speaks OpenAI's Chat Completions. Without a base URL
+    # it is OpenAI's own, with OPENAI_API_KEY and OPENAI_BASE_URL where ours are not set.
+    chat_base_url: str = Field("", pattern=r"^(https?://[^\s/]+\S*)?$")
+    chat_api_key: SecretStr = SecretStr("")
+    chat_model: str = "gpt-4.1-mini"
+    # Chat models by the names that clients ask for: {"gpt-realtime": "llama3.2"}.
+    chat_models: dict[str, str] = Field(default_factory=dict)
+    chat_seconds_max: float = Field(20.0, gt=0)
+    # What the server calls the bound of a reply; one that refuses a name is asked by the other.
+    chat_limit_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
+    openai_api_key: SecretStr = Field(SecretStr(""), validation_alias="OPENAI_API_KEY")
+    openai_base_url: str = Field("", validation_alias="OPENAI_BASE_URL")
+
     espeak_workers: int = Field(1, ge=1, le=16)
     sphinx_workers: int = Field(1, ge=1, le=16)
 
@@ -70,6 +83,17 @@ class Config(BaseSettings):
     lease_seconds: float = Field(15.0, gt=0)
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def chat_address(self) -> str:
+        """The base URL of the chat server; empty: OpenAI's."""
+        return self.chat_base_url or self.openai_base_url
+
+    @property
+    def chat_key(self) -> str:
+        """The key for that server. A key of OpenAI's is never sent to a server of our own."""
+        ours = self.chat_api_key.get_secret_value()
+        return ours or ("" if self.chat_base_url else self.openai_api_key.get_secret_value())
 
     @property
     def database(self) -> str:

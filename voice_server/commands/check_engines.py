@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 _SENTENCE = "Hello, how are you today?"
 _MODELS = "voice-server models pull base"
+_CHAT = "To talk with a chat model: VOICE_SERVER_DIALOGUE=openai and VOICE_SERVER_CHAT_API_KEY."
+_CHAT_REMEDY = (
+    "Check VOICE_SERVER_CHAT_BASE_URL (it usually ends in /v1), VOICE_SERVER_CHAT_API_KEY and "
+    "that the server runs."
+)
 
 
 async def check_voice(config: Config) -> list[Finding]:
@@ -97,6 +102,36 @@ async def check_whisper(config: Config) -> list[Finding]:
     remedy = f"For better ears: voice-server models pull {config.whisper_model}."
     level = PROBLEM if config.speech_to_text == "whisper" else OK
     return [Finding(level, "Whisper", said, remedy)]
+
+
+async def check_dialogue(config: Config) -> list[Finding]:
+    """What answers; a chat server is asked for its models, which costs nothing."""
+    from engines.openai_chat import ChatDialogue
+    from engines.speech import EngineError
+    from voice_server.web.house import chat_options
+
+    chosen = config.dialogue == "openai"
+    if not chosen and not config.chat_models:
+        return [Finding(OK, "dialogue", f"{config.dialogue} needs no key", _CHAT)]
+    level, options = PROBLEM if chosen else WARNING, chat_options(config)
+    if options.missing:
+        said, _, remedy = options.missing.partition(": ")
+        return [Finding(level, "dialogue", said, f"{remedy[:1].upper()}{remedy[1:]}.")]
+    chat = ChatDialogue(options)
+    try:
+        known = await chat.models()
+    except EngineError as error:
+        return [Finding(level, "dialogue", f"openai: {error}", _CHAT_REMEDY)]
+    finally:
+        await chat.close()
+    wanted = dict.fromkeys([config.chat_model] * chosen + [*config.chat_models.values()])
+    # Ollama lists what it calls the latest of a model.
+    unknown = [model for model in wanted if not {model, f"{model}:latest"} & set(known)]
+    if unknown:
+        said = f"the chat server does not list {', '.join(unknown)}"
+        some = f"It lists {', '.join(known[:5])}" if known else "It lists none"
+        return [Finding(WARNING, "dialogue", said, f"{some}. Set VOICE_SERVER_CHAT_MODEL.")]
+    return [Finding(OK, "dialogue", f"a chat server answers with {', '.join(wanted)}")]
 
 
 @contextlib.asynccontextmanager

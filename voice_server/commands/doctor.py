@@ -43,7 +43,13 @@ def run(options: argparse.Namespace) -> int:
 
 async def examine(config: Config, console: Console) -> list[Finding]:
     """Run all checks at once; show each when it is done. Findings come in the checks' order."""
-    from .check_engines import check_detector, check_recogniser, check_voice, check_whisper
+    from .check_engines import (
+        check_detector,
+        check_dialogue,
+        check_recogniser,
+        check_voice,
+        check_whisper,
+    )
     from .check_machine import check_clock, check_disk, check_files, check_packages, check_python
     from .check_reach import check_database, check_ice, check_microphone, check_port, check_redis
 
@@ -52,7 +58,7 @@ async def examine(config: Config, console: Console) -> list[Finding]:
         "clock": check_clock, "open files": check_files, "database": check_database,
         "Redis": check_redis, "port": check_port, "microphone": check_microphone,
         "ICE": check_ice, "voice": check_voice, "voice activity": check_detector,
-        "recogniser": check_recogniser, "Whisper": check_whisper,
+        "recogniser": check_recogniser, "Whisper": check_whisper, "dialogue": check_dialogue,
     }  # fmt: skip
     waiting = set(checks)
     with console.status("") as status:

@@ -22,6 +22,7 @@ from billing.database import Database, DatabaseAway
 from billing.migrations import migrate
 from billing.pricing import PerMinute
 from billing.usage import Usage
+from engines.openai_chat import ChatOptions
 from engines.registry import EngineOptions, Registry
 from engines.silero import SileroDetector
 from engines.speech import EngineError, EngineSettings
@@ -72,7 +73,8 @@ class House:
 
     def settings_for(self, model: str) -> EngineSettings:
         """What a call of this model begins with. Clients name models of other houses; such a
-        name is accepted and means the dialogue engine of the configuration."""
+        name is accepted, and means what the configuration says it does or else the dialogue
+        engine of the configuration."""
         known = model in self.engines.dialogues
         return replace(self.settings, dialogue=model) if known else self.settings
 
@@ -149,7 +151,15 @@ def engine_options(config: Config) -> EngineOptions:
         speech_to_text=config.speech_to_text, dialogue=config.dialogue,
         text_to_speech=config.text_to_speech, whisper_model=config.whisper_model,
         models_dir=config.models_dir, espeak_workers=config.espeak_workers,
-        sphinx_workers=config.sphinx_workers,
+        sphinx_workers=config.sphinx_workers, chat=chat_options(config),
+    )  # fmt: skip
+
+
+def chat_options(config: Config) -> ChatOptions:
+    return ChatOptions(
+        base_url=config.chat_address, api_key=config.chat_key, model=config.chat_model,
+        models=config.chat_models, patience_s=config.chat_seconds_max,
+        limit_field=config.chat_limit_field,
     )  # fmt: skip
 
 
