@@ -5,11 +5,13 @@ Everything the rooms above need of sound is named here, wherever it is made.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import math
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -31,6 +33,7 @@ __all__ = [
     "OpusEncoder",
     "PcmFramer",
     "Resampler",
+    "SoundFile",
     "alaw_to_pcm",
     "mulaw_to_pcm",
     "ogg_opus",
@@ -38,6 +41,7 @@ __all__ = [
     "pcm_to_alaw",
     "pcm_to_mulaw",
     "read_audio",
+    "sound_file",
     "wav",
 ]
 
@@ -203,20 +207,53 @@ def read_audio(source: str | Path | bytes, *, seconds_max: float) -> list[PcmFra
     header says of it is not believed. Damaged packets are left out.
     """
     framer, frames = PcmFramer(), []
-    bytes_left = round(seconds_max * PCM_RATE_HZ) * 2
-    try:
-        with _opened(source) as file, _container(file) as container:
-            for pcm in _decoded(container):
-                bytes_left -= len(pcm)
-                if bytes_left < 0:
-                    raise BadAudio(f"the sound is longer than {seconds_max:g} seconds")
-                frames += framer.feed(pcm)
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise BadAudio("this cannot be read as sound") from error
+    with _opened(source) as file, sound_file(file, seconds_max=seconds_max) as sound:
+        for pcm in sound.pieces:
+            frames += framer.feed(pcm)
     frames += framer.flush()
     if not frames:
         raise BadAudio("there is no sound in this file")
     return frames
+
+
+@dataclass(frozen=True, slots=True)
+class SoundFile:
+    """A file that is open for decoding: its sound as 16 kHz mono s16le, piece by piece, and how
+    it was kept. A piece may be empty: it only says that the decoder is still at work."""
+
+    pieces: Iterator[bytes]
+    codec: str
+    rate_hz: int
+    channels: int
+
+
+@contextlib.contextmanager
+def sound_file(file: BinaryIO, *, seconds_max: float) -> Iterator[SoundFile]:
+    """Open a file's first sound stream; the memory it takes does not depend on its length.
+
+    Blocks, as taking the pieces does. Raises `BadAudio` when it is no sound; taking a piece
+    raises it when the sound is longer than `seconds_max`, counted in what was decoded.
+    """
+    try:
+        with _container(file) as container:
+            if not container.streams.audio:
+                raise BadAudio("there is no sound in this file")
+            context = container.streams.audio[0].codec_context
+            if context is None:  # FFmpeg knows the container and not the codec.
+                raise BadAudio("sound of this kind cannot be decoded")
+            pieces = _bounded(_decoded(container), seconds_max)
+            yield SoundFile(pieces, context.name, context.sample_rate or 0, context.channels or 0)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise BadAudio("this cannot be read as sound") from error
+
+
+def _bounded(pieces: Iterator[bytes], seconds_max: float) -> Iterator[bytes]:
+    bytes_left = round(seconds_max * PCM_RATE_HZ) * 2
+    for pcm in pieces:
+        bytes_left -= len(pcm)
+        if bytes_left < 0:
+            raise BadAudio(f"the sound is longer than {seconds_max:g} seconds")
+        yield pcm
 
 
 def _opened(source: str | Path | bytes) -> BinaryIO:
@@ -257,12 +294,9 @@ def _audio_codecs() -> str:
 
 
 def _decoded(container: av.container.InputContainer) -> Iterator[bytes]:
-    """16 kHz mono pieces of the container's first sound stream."""
-    if not container.streams.audio:
-        raise BadAudio("there is no sound in this file")
+    """16 kHz mono pieces of the container's first sound stream, at least one a packet."""
     stream = container.streams.audio[0]
-    if stream.codec_context is None:  # FFmpeg knows the container and not the codec.
-        raise BadAudio("sound of this kind cannot be decoded")
+    assert stream.codec_context is not None
     stream.codec_context.thread_type = "NONE"
     mixer: _Mixer | None = None
     damaged = 0
@@ -274,6 +308,7 @@ def _decoded(container: av.container.InputContainer) -> Iterator[bytes]:
             if damaged > DAMAGED_PACKETS_MAX:
                 raise BadAudio("the sound is damaged") from error
             continue
+        yield b""
         for frame in frames:
             if mixer is None or not mixer.fits(frame):
                 if mixer is not None:

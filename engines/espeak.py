@@ -42,9 +42,9 @@ class Voice:
 class EspeakTextToSpeech:
     """A `TextToSpeech`. `start` it first; `close` leaves no process behind."""
 
-    def __init__(self, *, workers: int = 1, wait_s: float = 5.0) -> None:
+    def __init__(self, *, workers: int = 1, wait_s: float = 5.0, nice: int = 0) -> None:
         self._pool = WorkerPool(
-            "engines.espeak_worker", workers=workers, name="voice", wait_s=wait_s
+            "engines.espeak_worker", workers=workers, name="voice", wait_s=wait_s, nice=nice
         )
         self._voices: dict[str, Voice] = {}
 
@@ -73,6 +73,12 @@ class EspeakTextToSpeech:
             Voice(f"{first.name}+{name}", f"{first.title} ({name})", first.language, gender)
             for name, gender in VARIANTS
         ]
+
+    def knows(self, voice: str) -> bool:
+        """Whether `synthesize` takes this voice."""
+        tag, plus, variant = voice.partition("+")
+        # The library would silently ignore a "+name" that it does not know.
+        return tag in self._voices and (not plus or variant in {name for name, _ in VARIANTS})
 
     def default_voice(self, language: str) -> str:
         """The voice for a language. Raises `EngineError` when there is none."""
@@ -119,9 +125,6 @@ class EspeakTextToSpeech:
         return self.default_voice(language) + (f"+{variant}" if variant else "")
 
     def _checked(self, voice: str) -> str:
-        """The voice, when the library has it: an unknown "+name" would be ignored silently."""
-        tag, plus, variant = voice.partition("+")
-        known = {name for name, _ in VARIANTS}
-        if tag not in self._voices or (plus and variant not in known):
+        if not self.knows(voice):
             raise EngineError(f"eSpeak NG has no voice {voice[:40]!r}")
         return voice

@@ -14,6 +14,9 @@ _PACKETS_PER_PAGE = 40
 _FIRST, _LAST = 0x02, 0x04
 _SERIAL = 0x766F6963
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+_VENDOR = b"voice-server"
+_HEAD = b"OpusHead" + struct.pack("<BBHIhB", 1, 1, 0, OPUS_RATE_HZ, 0, 0)
+_TAGS = b"OpusTags" + struct.pack("<I", len(_VENDOR)) + _VENDOR + struct.pack("<I", 0)
 
 
 def ogg_opus(frames: Iterable[OpusFrame]) -> bytes:
@@ -21,18 +24,48 @@ def ogg_opus(frames: Iterable[OpusFrame]) -> bytes:
 
     Nothing is skipped at the start, so a packet's place in the file is its time in the call.
     """
-    packets = [frame.packet for frame in frames]
-    head = b"OpusHead" + struct.pack("<BBHIhB", 1, 1, 0, OPUS_RATE_HZ, 0, 0)
-    vendor = b"voice-server"
-    tags = b"OpusTags" + struct.pack("<I", len(vendor)) + vendor + struct.pack("<I", 0)
-    pages = [_page([head], 0, 0, _FIRST)]
-    pages.append(_page([tags], 0, 1, 0 if packets else _LAST))
-    for start in range(0, len(packets), _PACKETS_PER_PAGE):
-        some = packets[start : start + _PACKETS_PER_PAGE]
-        end = start + len(some)
-        flags = _LAST if end == len(packets) else 0
-        pages.append(_page(some, end * _FRAME_SAMPLES, len(pages), flags))
-    return b"".join(pages)
+    writer = OggOpusWriter()
+    return writer.feed(frames) + writer.finish()
+
+
+class OggOpusWriter:
+    """The same file piece by piece, while its packets are still being made: a page leaves as
+    soon as `packets_per_page` are known not to be the last. Holds no more than one page."""
+
+    def __init__(self, packets_per_page: int = _PACKETS_PER_PAGE) -> None:
+        assert 0 < packets_per_page <= _PACKETS_PER_PAGE
+        self._packets_per_page = packets_per_page
+        self._held: list[bytes] = []
+        self._pages = self._packets = 0
+
+    def feed(self, frames: Iterable[OpusFrame]) -> bytes:
+        """The pages that these packets complete; with the first call the file's head."""
+        pages = [] if self._pages else [self._page([_HEAD], _FIRST)]
+        for frame in frames:
+            if self._pages == 1:
+                pages.append(self._page([_TAGS], 0))
+            # The last page must say that it is: so one packet is always kept back.
+            if len(self._held) == self._packets_per_page:
+                pages.append(self._take(0))
+            self._held.append(frame.packet)
+        return b"".join(pages)
+
+    def finish(self) -> bytes:
+        """The last page."""
+        begun = b"" if self._pages else self._page([_HEAD], _FIRST)
+        if self._pages == 1:
+            return begun + self._page([_TAGS], _LAST)
+        return self._take(_LAST)
+
+    def _take(self, flags: int) -> bytes:
+        packets, self._held = self._held, []
+        self._packets += len(packets)
+        return self._page(packets, flags)
+
+    def _page(self, packets: Sequence[bytes], flags: int) -> bytes:
+        page = _page(packets, self._packets * _FRAME_SAMPLES, self._pages, flags)
+        self._pages += 1
+        return page
 
 
 def _page(packets: Sequence[bytes], granule: int, number: int, flags: int) -> bytes:

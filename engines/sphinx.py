@@ -24,12 +24,17 @@ FRAMES_PER_MESSAGE = 4
 class SphinxSpeechToText:
     """A `SpeechToText` for English. Partials show only words that two guesses agree on."""
 
-    def __init__(self, workers: int = 1, *, streams_per_worker: int = STREAMS_PER_WORKER) -> None:
+    def __init__(
+        self, workers: int = 1, *, streams_per_worker: int = STREAMS_PER_WORKER,
+        wait_s: float = 5.0, nice: int = 0,
+    ) -> None:  # fmt: skip
         self._pool = WorkerPool(
             "engines.sphinx_worker",
             workers=workers,
             jobs_per_worker=streams_per_worker,
             name="recogniser",
+            wait_s=wait_s,
+            nice=nice,
         )
 
     async def start(self) -> None:

@@ -17,6 +17,9 @@ queue of guesses.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import sys
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -42,6 +45,7 @@ QUIET = 100
 PROMPT_CHARS = HOTWORDS_CHARS = 200
 # Nobody speaks more; a model that repeats itself would otherwise fill its whole window.
 TOKENS_PER_S, TOKENS_SPARE, TOKENS_MAX = 15, 24, 220
+DETECT_FRAMES_MAX = 30_000 // 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +75,26 @@ class _Hearing:
     hotwords: str
     prompt: str
     final: bool
+    task: str = "transcribe"
     left: threading.Event = field(default_factory=threading.Event)
 
 
 class WhisperSpeechToText:
     """A `SpeechToText`. `model` is a name ("base") or a directory of converted weights.
 
-    `decoders` hearings run at once, each on its share of the cores."""
+    `decoders` hearings run at once, each on its share of the cores. Without `partials` only
+    finals are heard: half the work, for whoever does not listen live. `nice`: how far its
+    threads stand back behind others, 0 to 19."""
 
     def __init__(
-        self, model: str, models_dir: Path, *, decoders: int = 1, trust: Trust | None = None
-    ) -> None:
+        self, model: str, models_dir: Path, *, decoders: int = 1, trust: Trust | None = None,
+        partials: bool = True, nice: int = 0,
+    ) -> None:  # fmt: skip
         self._name, self._directory = model, directory_of(model, models_dir)
-        self._decoders, self._trust = decoders, trust or Trust()
-        self._threads = ThreadPoolExecutor(decoders, thread_name_prefix="whisper")
+        self._decoders, self._trust, self._partials = decoders, trust or Trust(), partials
+        self._threads = ThreadPoolExecutor(
+            decoders, thread_name_prefix="whisper", initializer=_stand_back, initargs=(nice,)
+        )
         self._model: Any = None
         self._loading: asyncio.Future[Any] | None = None
         self._counting = threading.Lock()
@@ -99,15 +109,38 @@ class WhisperSpeechToText:
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
         self._model = None
 
-    async def transcribe(
+    def transcribe(
         self, audio: AsyncIterator[PcmFrame], *, language: str, expected: Sequence[str] = ()
     ) -> AsyncGenerator[Transcript, None]:
         """The words of one stream. Raises `EngineError`."""
+        return self._heard_as("transcribe", audio, language, expected)
+
+    def translate(
+        self, audio: AsyncIterator[PcmFrame], *, language: str, expected: Sequence[str] = ()
+    ) -> AsyncGenerator[Transcript, None]:
+        """The words of one stream in English. Raises `EngineError`."""
+        return self._heard_as("translate", audio, language, expected)
+
+    async def detect_language(self, frames: Sequence[PcmFrame]) -> str:
+        """The language (ISO 639) of this sound, of which half a minute is heard at most. Raises
+        `EngineError`."""
+        model = await self._loaded()
+        if not model.model.is_multilingual:
+            return "en"
+        sound = b"".join(frame.samples for frame in frames[:DETECT_FRAMES_MAX])
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, _language, model, sound)
+
+    async def _heard_as(
+        self, task: str, audio: AsyncIterator[PcmFrame], language: str, expected: Sequence[str]
+    ) -> AsyncGenerator[Transcript, None]:
         model = await self._loaded()
         language = language.casefold().partition("-")[0]
         if not model.model.is_multilingual and language != "en":
             raise EngineError(f"The weights of {self._name} understand English only.")
-        stretch = _Stretch(language, ", ".join(expected)[:HOTWORDS_CHARS])
+        if not model.model.is_multilingual and task == "translate":
+            raise EngineError(f"The weights of {self._name} cannot translate.")
+        stretch = _Stretch(language, ", ".join(expected)[:HOTWORDS_CHARS], task=task)
         guess: _Guess | None = None
         try:
             async for frame in audio:
@@ -122,7 +155,7 @@ class WhisperSpeechToText:
                     rest = stretch.cut()
                     yield await self._final(stretch)
                     stretch = rest
-                elif guess is None and stretch.is_due() and self._hearings < self._decoders:
+                elif guess is None and self._is_free() and stretch.is_due():
                     guess = self._hear(stretch.hearing(final=False))
             _give_up(guess)
             last = await self._final(stretch)
@@ -130,6 +163,10 @@ class WhisperSpeechToText:
                 yield last
         finally:
             _give_up(guess)
+
+    def _is_free(self) -> bool:
+        """Whether a partial would keep no final waiting."""
+        return self._partials and self._hearings < self._decoders
 
     async def _final(self, stretch: _Stretch) -> Transcript:
         if stretch.is_silent():
@@ -190,8 +227,12 @@ def _give_up(guess: _Guess | None) -> None:
 class _Stretch:
     """The sound since the last final, and what is known of its words."""
 
-    def __init__(self, language: str, hotwords: str, start_ms: int = 0, prompt: str = "") -> None:
+    def __init__(
+        self, language: str, hotwords: str, start_ms: int = 0, prompt: str = "",
+        task: str = "transcribe",
+    ) -> None:  # fmt: skip
         self._language, self._hotwords, self._prompt = language, hotwords, prompt
+        self._task = task
         self._start_ms = start_ms
         self._sound = bytearray()
         self._sound_ms = start_ms  # Where the kept sound begins.
@@ -225,8 +266,9 @@ class _Stretch:
         said = "".join(word.text for word in self._agreement.confirmed)
         prompt = (self._prompt + said)[-PROMPT_CHARS:] if self._is_trimmed else self._prompt
         return _Hearing(
-            bytes(self._sound), self._sound_ms, self._language, self._hotwords, prompt, final
-        )
+            bytes(self._sound), self._sound_ms, self._language, self._hotwords, prompt, final,
+            self._task,
+        )  # fmt: skip
 
     @property
     def _is_trimmed(self) -> bool:
@@ -254,7 +296,7 @@ class _Stretch:
         rest = self._sound[keep:]
         del self._sound[keep:]
         said = "".join(word.text for word in self._agreement.confirmed)[-PROMPT_CHARS:]
-        following = _Stretch(self._language, self._hotwords, self._end_ms, said)
+        following = _Stretch(self._language, self._hotwords, self._end_ms, said, self._task)
         following.hear(bytes(rest))
         return following
 
@@ -291,6 +333,25 @@ def _load(directory: Path, decoders: int) -> Any:
         ) from error
 
 
+def _stand_back(nice: int) -> None:
+    """Begin a thread of the pool. On Linux a thread's niceness is its own, and that of the
+    threads which it begins."""
+    if nice and sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
+
+
+def _language(model: Any, sound: bytes) -> str:
+    """Runs in a thread."""
+    import numpy as np
+
+    try:
+        found, *_ = model.detect_language(np.frombuffer(sound, "<i2").astype(np.float32) / 32_768)
+    except (RuntimeError, ValueError) as error:
+        raise EngineError("Whisper could not tell the language of this sound.") from error
+    return str(found)
+
+
 def _words(model: Any, trust: Trust, hearing: _Hearing) -> list[Word]:
     """The words of a piece of sound; none once nobody waits for them. Runs in a thread."""
     import numpy as np
@@ -303,6 +364,7 @@ def _words(model: Any, trust: Trust, hearing: _Hearing) -> list[Word]:
         segments, _ = model.transcribe(
             sound.astype(np.float32) / 32_768,
             language=hearing.language,
+            task=hearing.task,
             beam_size=3 if hearing.final else 1,
             temperature=0.0,
             condition_on_previous_text=False,

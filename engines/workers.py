@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import os
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -271,7 +272,8 @@ class WorkerPool:
     `options` reach the worker's `prepare`. `name` is one worker in plain words, such as
     "recogniser", for messages that a caller may see. A job waits at most `wait_s` seconds
     for a free slot. A cancelled job that has not confirmed after `grace_s` seconds has its
-    worker killed. A child that is not ready after `start_s` seconds has failed.
+    worker killed. A child that is not ready after `start_s` seconds has failed. `nice`: how
+    far the children stand back behind other processes, 0 to 19.
     """
 
     def __init__(
@@ -285,16 +287,19 @@ class WorkerPool:
         wait_s: float = 5.0,
         grace_s: float = 2.0,
         start_s: float = 60.0,
+        nice: int = 0,
     ) -> None:
         assert workers > 0
         assert jobs_per_worker > 0
         self._module, self._workers, self._jobs_per_worker = module, workers, jobs_per_worker
         self._options = dict(options or {})
         self._name, self._wait_s, self._grace_s, self._start_s = name, wait_s, grace_s, start_s
+        self._nice = nice
         self._alive: set[_Child] = set()
         self._children: list[_Child] = []  # Those that are ready for jobs.
         self._waiters: deque[asyncio.Event] = deque()
         self._supervisors: list[asyncio.Task[None]] = []
+        self._coming: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
 
     @property
@@ -316,8 +321,19 @@ class WorkerPool:
             await self.close()
             raise
 
+    async def ready(self) -> None:
+        """Start with the first who asks; all others wait with that one, whoever of them leaves.
+        Raises `EngineError`, and the next who asks tries again."""
+        if self._coming is None or (self._coming.done() and not self._supervisors):
+            self._coming = asyncio.create_task(self.start())
+        await asyncio.shield(self._coming)
+
     async def close(self) -> None:
         """End every child. Jobs still running raise `EngineError`. Safe to call twice."""
+        coming, self._coming = self._coming, None
+        if coming not in (None, asyncio.current_task()):
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
         supervisors, self._supervisors = self._supervisors, []
         self._closing.set()
         for child in self._alive:
@@ -400,6 +416,9 @@ class WorkerPool:
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,  # Ctrl-C in a terminal is the server's to answer.
         )
+        if self._nice:
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, process.pid, self._nice)
         child = _Child(process, self._name)
         overhearing = asyncio.create_task(child.overhear())
         self._alive.add(child)
