@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 
 from .languages import code_of
-from .recordings import FRAMES_AT_ONCE, Recording
+from .recordings import FRAMES_AT_ONCE, Measured, Recording
 from .speech import EngineError, PcmFrame, SpeechToText, Transcript
 from .stretches import CutRules, Passage, SpeechCutter, Stretch, passage
 
@@ -32,6 +32,10 @@ class Dictation:
         self._translates = translates
         if translates and not can_translate(engine):
             raise EngineError("this recogniser cannot translate")
+
+    @property
+    def measured(self) -> Measured:
+        return self._recording.measured
 
     async def passages(self) -> AsyncGenerator[Passage, None]:
         """What is said, in order, each passage as soon as it is known. Raises `EngineError`."""

@@ -40,10 +40,12 @@ class Encoders:
         self, frames: AsyncGenerator[OpusFrame, None], audio_format: str
     ) -> AsyncGenerator[bytes, None]:
         """The file or stream of these frames, piece by piece, at 24 kHz mono. `frames` is closed
-        in any case. Raises `EngineError`, its own or that of the frames."""
+        in any case. Raises `EngineError`, its own or that of the frames; the latter before
+        anything is given, where there is no first frame."""
         assert audio_format in FORMATS
         async with contextlib.aclosing(frames):
-            pieces = _in_ogg(frames) if audio_format == OPUS else self._anew(frames, audio_format)
+            sound = _from(await anext(frames, None), frames)
+            pieces = _in_ogg(sound) if audio_format == OPUS else self._anew(sound, audio_format)
             async with contextlib.aclosing(pieces):
                 async for piece in pieces:
                     yield piece
@@ -61,6 +63,15 @@ class Encoders:
             finally:
                 feeding.cancel()
                 await asyncio.gather(feeding, return_exceptions=True)
+
+
+async def _from(
+    first: OpusFrame | None, rest: AsyncIterator[OpusFrame]
+) -> AsyncGenerator[OpusFrame, None]:
+    if first is not None:
+        yield first
+        async for frame in rest:
+            yield frame
 
 
 async def _in_ogg(frames: AsyncIterator[OpusFrame]) -> AsyncGenerator[bytes, None]:

@@ -24,6 +24,10 @@ FRAMES_WAITING_MAX = 250
 _OURS = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]+)*(?:\+\w+)?", re.ASCII)
 
 
+class NothingToSay(EngineError):
+    """The text holds nothing that can be spoken."""
+
+
 class NoSuchVoice(EngineError):
     """A voice that is named as ours are, and is none of ours."""
 
@@ -52,8 +56,8 @@ async def narrated(
     engine: TextToSpeech, text: str, *, voice: str, language: str, speed: float
 ) -> AsyncGenerator[OpusFrame, None]:
     """The sound of the text. With no `voice` each piece is spoken in the language of its letters,
-    and in `language` where these tell nothing. Raises `EngineError`."""
-    speaking = _Speaking()
+    and in `language` where these tell nothing. Raises `NothingToSay` and `EngineError`."""
+    speaking, spoke = _Speaking(), False
 
     async def speak() -> None:
         for piece in pieces(text):
@@ -71,8 +75,11 @@ async def narrated(
     task.add_done_callback(speaking.end)
     try:
         while (frame := await speaking.take()) is not None:
+            spoke = True
             yield frame
         await task
+        if not spoke:
+            raise NothingToSay("there is nothing in this text that can be spoken")
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -61,6 +61,15 @@ class Config(BaseSettings):
     espeak_workers: int = Field(1, ge=1, le=16)
     sphinx_workers: int = Field(1, ge=1, le=16)
 
+    # Files, as OpenAI's clients send them: how many recordings are written down at once (each
+    # has a decoder process of its own), how many texts are spoken, how long a recording may be.
+    transcriptions_max: int = Field(2, ge=1, le=64)
+    speeches_max: int = Field(8, ge=1, le=256)
+    file_minutes_max: int = Field(60, ge=1)
+    # Which of our engines a model's name of another house means there: {"whisper-1": "sphinx"}.
+    # Without a word about it such a name means the engine that is configured.
+    audio_models: dict[str, str] = Field(default_factory=dict)
+
     ice_servers: tuple[IceServer, ...] = ()
     # The secret shared with a coturn server (its `static-auth-secret`): TURN servers without
     # a credential of their own are given one that holds for `turn_seconds`.

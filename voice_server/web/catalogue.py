@@ -17,14 +17,17 @@ async def models(request: Request) -> Response:
 
 
 async def model(request: Request) -> Response:
-    """`GET /v1/models/{id}`, as OpenAI clients ask for one."""
+    """`GET /v1/models/{id}`: one of ours, or what another house's model is here."""
     house: House = request.app.state.house
     house.gate.admit(request)
     data = house.engines.catalogue()["data"]
     assert isinstance(data, list)
+    name = request.path_params["model_id"]
     for each in data:
-        if each["id"] == request.path_params["model_id"]:
+        if each["id"] == name:
             return JSONResponse(each)
+    if (alias := house.engines.alias(name)) is not None:
+        return JSONResponse(alias)
     raise Refusal(404, "model_not_found", "There is no such model.")
 
 

@@ -1,7 +1,8 @@
 """Every refusal in one table: which error becomes which status and which code.
 
 The body is always `{"error": "...", "code": "..."}`: `error` is for people, `code` for
-programs. A refusal that time may cure carries `Retry-After`.
+programs. Where OpenAI's own clients ask, `error` is the object that they expect, with the
+words in its `message`. A refusal that time may cure carries `Retry-After`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from starlette.types import ExceptionHandler
 
 from billing.database import DatabaseAway
 from billing.pricing import InsufficientFunds
+from engines.opus import BadAudio
+from engines.registry import NoSuchModel
 from engines.speech import EngineError
 from voice_server.calls.directory import DirectoryAway
 from voice_server.calls.offers import BadOffer
@@ -23,16 +26,21 @@ from voice_server.calls.switchboard import CallRefused, TooManyCalls
 
 logger = logging.getLogger(__name__)
 
+# The doors whose clients are OpenAI's.
+OPENAI_PATHS = ("/v1/audio/", "/v1/models")
+
 
 class Refusal(Exception):
-    """A request that is not granted. `retry_after_s` when trying again may help."""
+    """A request that is not granted. `retry_after_s` when trying again may help; `param`: what
+    in the request is wrong."""
 
     def __init__(
-        self, status: int, code: str, error: str, *, retry_after_s: int | None = None
-    ) -> None:
+        self, status: int, code: str, error: str, *, retry_after_s: int | None = None,
+        param: str | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(error)
         self.status, self.code, self.error = status, code, error
-        self.retry_after_s = retry_after_s
+        self.retry_after_s, self.param = retry_after_s, param
 
 
 def refusal_of(error: Exception) -> Refusal:
@@ -53,6 +61,10 @@ def refusal_of(error: Exception) -> Refusal:
             )
         case BadOffer():
             return Refusal(error.status, error.code, str(error))
+        case BadAudio():
+            return Refusal(400, "invalid_audio", _sentence(error), param="file")
+        case NoSuchModel():
+            return Refusal(404, "model_not_found", _sentence(error), param="model")
         case EngineError():
             return Refusal(422, "engine_unavailable", str(error))
         case HTTPException(status_code=status, detail=detail):
@@ -61,25 +73,37 @@ def refusal_of(error: Exception) -> Refusal:
             return Refusal(500, "internal_error", "Something went wrong on our side.")
 
 
-def response_of(refusal: Refusal) -> Response:
+def openai_error(refusal: Refusal) -> dict[str, object]:
+    """The refusal as OpenAI's clients read it."""
+    kind = "invalid_request_error"
+    if refusal.status == HTTPStatus.TOO_MANY_REQUESTS:
+        kind = "rate_limit_error"
+    elif refusal.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        kind = "server_error"
+    return {
+        "message": refusal.error, "type": kind, "param": refusal.param, "code": refusal.code,
+    }  # fmt: skip
+
+
+def response_of(refusal: Refusal, path: str = "") -> Response:
+    """The answer, in the form of the door at `path`."""
     headers = {}
     if refusal.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, refusal.retry_after_s))
     if refusal.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(
-        {"error": refusal.error, "code": refusal.code}, refusal.status, headers=headers
-    )
+    of_openai = path.startswith(OPENAI_PATHS)
+    error = openai_error(refusal) if of_openai else refusal.error
+    return JSONResponse({"error": error, "code": refusal.code}, refusal.status, headers=headers)
 
 
 async def answer(request: Request, error: Exception) -> Response:
     """For the application: any error, answered."""
     refusal = refusal_of(error)
+    response = response_of(refusal, request.url.path)
     if isinstance(error, HTTPException) and error.headers:
-        response = response_of(refusal)
         response.headers.update(error.headers)  # Such as Allow, for 405.
-        return response
-    return response_of(refusal)
+    return response
 
 
 # What a call may be refused with, by whichever door it comes.
@@ -89,6 +113,12 @@ REFUSALS = (
 EXCEPTION_HANDLERS: dict[type[Exception] | int, ExceptionHandler] = dict.fromkeys(
     (*REFUSALS, HTTPException, Exception), answer
 )
+
+
+def _sentence(error: Exception) -> str:
+    """What an engine says in small letters, as a sentence."""
+    words = str(error)
+    return words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")
 
 
 def _code_of(status: int) -> str:

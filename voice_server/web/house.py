@@ -1,6 +1,7 @@
 """All that a running server is made of, opened in order and closed in the reverse.
 
-    books (database, usage, reaper) ─► engines ─► ears ─► directory ─► wheel ─► switchboard
+    books (database, usage, reaper) ─► engines ─► ears ─► workshop ─► directory ─► wheel
+                                                                        ─► switchboard
 
 The switchboard is the last to open and the first to close: every call ends, and is billed,
 while all that it stands on still works.
@@ -22,7 +23,9 @@ from billing.database import Database, DatabaseAway
 from billing.migrations import migrate
 from billing.pricing import PerMinute
 from billing.usage import Usage
+from engines.encoding import Encoders
 from engines.openai_chat import ChatOptions
+from engines.recordings import Recordings
 from engines.registry import EngineOptions, Registry
 from engines.silero import SileroDetector
 from engines.speech import EngineError, EngineSettings
@@ -33,11 +36,14 @@ from voice_server.calls.switchboard import Caller, Limits, Switchboard
 from voice_server.config import Config
 
 from .auth import Gate
+from .places import Places
 
 logger = logging.getLogger(__name__)
 
 # A lease is renewed three times before it runs out.
 BEATS_PER_LEASE = 3
+# Files on their way in, for each one that is being written down.
+UPLOADS_PER_TRANSCRIPTION = 4
 DATABASE_SECONDS_MAX = 2.0
 
 
@@ -55,6 +61,13 @@ class House:
     gate: Gate
     settings: EngineSettings
     rules: Rules
+    # For files: engines that no caller waits for, and what opens and makes files.
+    workshop: Registry
+    recordings: Recordings
+    encoders: Encoders
+    uploads: Places
+    transcriptions: Places
+    speeches: Places
     engines_warm: asyncio.Event = field(default_factory=asyncio.Event)
     engines_trouble: str = ""
 
@@ -104,6 +117,11 @@ async def open_house(config: Config) -> AsyncIterator[House]:
         ears = SileroDetector()
         stack.push_async_callback(ears.close)
         await ears.start()
+        workshop = Registry(replace(engine_options(config), background=True))
+        recordings = Recordings(workers=config.transcriptions_max)
+        encoders = Encoders(streams_max=config.speeches_max)
+        for each in (workshop, recordings, encoders):
+            stack.push_async_callback(each.close)
         directory = await _directory(config, stack)
         wheel = Wheel(asyncio.get_running_loop())
         stack.callback(wheel.close)
@@ -115,7 +133,12 @@ async def open_house(config: Config) -> AsyncIterator[House]:
         house = House(
             config=config, database=database, customers=customers, usage=usage, engines=engines,
             wheel=wheel, switchboard=switchboard, settings=engine_settings(config),
-            rules=call_rules(config),
+            rules=call_rules(config), workshop=workshop, recordings=recordings, encoders=encoders,
+            uploads=Places(
+                config.transcriptions_max * UPLOADS_PER_TRANSCRIPTION, what="recordings"
+            ),
+            transcriptions=Places(config.transcriptions_max, what="recordings"),
+            speeches=Places(config.speeches_max, what="texts"),
             gate=Gate(key=config.api_key.get_secret_value(), local=caller, host=config.host),
         )  # fmt: skip
         group = await stack.enter_async_context(asyncio.TaskGroup())
@@ -152,6 +175,7 @@ def engine_options(config: Config) -> EngineOptions:
         text_to_speech=config.text_to_speech, whisper_model=config.whisper_model,
         models_dir=config.models_dir, espeak_workers=config.espeak_workers,
         sphinx_workers=config.sphinx_workers, chat=chat_options(config),
+        audio_models=config.audio_models,
     )  # fmt: skip
 
 

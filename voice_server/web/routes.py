@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
-from . import account, calls, catalogue, health, pages, realtime
+from . import account, calls, catalogue, health, pages, realtime, speech, transcription
 
 
 def routes() -> list[BaseRoute]:
@@ -18,6 +18,9 @@ def routes() -> list[BaseRoute]:
         Route("/v1/realtime/calls", realtime.offer, methods=["POST"]),
         Route("/v1/realtime/calls/{call_id}/hangup", realtime.hang_up, methods=["POST"]),
         Route("/v1/calls/{call_id}", calls.show),
+        Route("/v1/audio/transcriptions", transcription.transcriptions, methods=["POST"]),
+        Route("/v1/audio/translations", transcription.translations, methods=["POST"]),
+        Route("/v1/audio/speech", speech.speech, methods=["POST"]),
         Route("/v1/models", catalogue.models),
         Route("/v1/models/{model_id}", catalogue.model),
         Route("/v1/models/{model_id}/voices", catalogue.voices),
