@@ -41,6 +41,7 @@ from .speech import (
     ReplyWord,
     Respond,
     Say,
+    Transcribe,
     Transcribed,
     Transcript,
 )
@@ -108,6 +109,11 @@ class Cascade:
             case EndUtterance(turn):
                 if (ended := self._sound.pop(turn, None)) is not None:
                     self._hear_end(group, turn, ended, emit)
+            case Transcribe(turn, frames):
+                sound = _Sound()
+                for each in (*frames, None):
+                    sound.put_nowait(each)
+                self._start(group, turn, emit, partial(self._listen, turn, sound, emit))
             case Respond(turn, history, own):
                 # The settings of this moment: what is configured next is for later turns.
                 thought = Thought(turn, history, own or self._settings)

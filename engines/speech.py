@@ -199,6 +199,14 @@ class EndUtterance:
 
 
 @dataclass(frozen=True, slots=True)
+class Transcribe:
+    """Hear all of this, which was recorded before; answered by one final, like an utterance."""
+
+    turn: int
+    frames: tuple[PcmFrame, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Respond:
     """Answer the last entry of `history`, a turn whose `agent` is still empty; its `user` is
     empty too when the reply goes on from what a tool answered. `settings` are for this reply
@@ -225,7 +233,7 @@ class Cancel:
     heard_ms: int
 
 
-Command = Configure | Hear | EndUtterance | Respond | Say | Cancel
+Command = Configure | Hear | EndUtterance | Transcribe | Respond | Say | Cancel
 
 
 # Events: what an engine answers. Each carries the turn that asked for it.
@@ -235,7 +243,8 @@ Command = Configure | Hear | EndUtterance | Respond | Say | Cancel
 class Transcribed:
     """The words of the turn's current utterance so far, or all of them when final.
 
-    Every `EndUtterance` is answered by exactly one final, empty when nothing was said.
+    Every `EndUtterance` and every `Transcribe` is answered by exactly one final, empty when
+    nothing was said.
     """
 
     turn: int

@@ -40,6 +40,7 @@ PURE = {
     "voice_server.calls.reply", "voice_server.calls.conversation", "voice_server.calls.playout",
     "voice_server.calls.arrivals", "voice_server.calls.floor", "voice_server.calls.allowance",
     "voice_server.calls.words", "voice_server.calls.memory", "voice_server.calls.asides",
+    "voice_server.calls.recordings",
     "voice_server.calls.wishes",
     "voice_server.calls.realtime.dialect", "voice_server.calls.realtime.checks",
     "voice_server.calls.realtime.server_events", "voice_server.calls.realtime.extras",

@@ -59,7 +59,7 @@ def happenings(rng: random.Random, turn: int) -> list[ev.Input]:
         "heard": 60, "words": 9, "text": 5, "sound": 13, "word": 2, "begun": 2, "done": 4,
         "played": 5, "failed": 0.7, "typed": 1.5, "stopped": 1, "asked": 1, "committed": 1,
         "cleared": 0.5, "truncated": 0.7, "added": 1, "forgotten": 0.7,
-        "aside": 0.7, "call": 0.7, "rules": 0.3, "allowed": 0.2, "end": 0.02,
+        "aside": 0.7, "call": 0.7, "recorded": 0.4, "rules": 0.3, "allowed": 0.2, "end": 0.02,
         "tick": 3, "hung": 0.05,
     }  # fmt: skip
     match rng.choices(list(kinds), list(kinds.values()))[0]:
@@ -91,6 +91,8 @@ def happenings(rng: random.Random, turn: int) -> list[ev.Input]:
             return [ev.Asked(settings=rng.choice((None, WRITES, EngineSettings())))]
         case "added":
             return [ev.Added(rng.choice("xyz"), rng.choice(_ENTRIES), _source(rng, number))]
+        case "recorded":
+            return [ev.Recorded(rng.choice("xyz"), (FRAME,) * 9, after=_source(rng, number))]
         case "forgotten":
             return [ev.Forgotten(_source(rng, number) or "x")]
         case "aside":

@@ -271,6 +271,20 @@ async def test_a_reply_that_is_only_read_makes_no_sound_and_ends() -> None:
         assert (await client.told_of("response.done", 2))["response"]["status"] == "completed"
 
 
+async def test_what_was_recorded_before_is_heard_and_answered() -> None:
+    async with calling(exchange_with()) as client:
+        audio = base64.b64encode(tone(30_000)).decode()
+        item = {"type": "message", "role": "user",
+                "content": [{"type": "input_audio", "audio": audio}]}  # fmt: skip
+        await client.send("conversation.item.create", item=item)
+        await client.send("response.create")
+        heard = await client.told_of("conversation.item.input_audio_transcription.completed")
+        assert heard["transcript"] and heard["usage"]["seconds"] == 30
+        done = await client.told_of("response.done")
+        assert done["response"]["status"] == "completed"
+        assert not client.of("input_audio_buffer.speech_started")
+
+
 BAD_EVENTS = [
     "", "x", "[]", "null", "{}", '{"type": 5}', '{"type": "no.such.event"}', "{" * 5_000,
     '{"type": "input_audio_buffer.append"}',

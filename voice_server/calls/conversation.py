@@ -96,7 +96,7 @@ class Conversation:
             due_ms = min(due_ms, floor.reply_ends_ms)
         if floor.phase is Phase.LISTENING:
             due_ms = min(due_ms, floor.idle_prompt_at_ms)
-        due_ms = min(due_ms, floor.asides.deadline_ms)
+        due_ms = min(due_ms, floor.asides.deadline_ms, floor.recordings.deadline_ms)
         allowance_ms = floor.allowance.deadline_ms()
         return due_ms if allowance_ms is None else min(due_ms, allowance_ms)
 
@@ -144,7 +144,7 @@ class Conversation:
                 floor.allowance.extend(call_ms_max)
             case ev.EndWithin(left_ms, reason):
                 self._end_within(left_ms, reason)
-            case ev.Added() | ev.Forgotten():
+            case ev.Added() | ev.Recorded() | ev.Forgotten():
                 wishes.obey(floor, event)
             case _ if floor.phase is Phase.CONNECTING:
                 pass  # Sound before the bill starts is not ours to hear.
@@ -164,6 +164,9 @@ class Conversation:
                 self._challenger_answered(floor.challenger, event)
             case _ if event.turn in floor.asides and not isinstance(event, ev.Played):
                 floor.asides.receive(event, floor.now_ms + self._rules.thinking_ms_max)
+            case _ if event.turn in floor.recordings and not isinstance(event, ev.Played):
+                floor.recordings.receive(event, floor.memory)
+                wishes.answer_recording(floor)
 
     # Time.
 
@@ -188,6 +191,9 @@ class Conversation:
         floor = self._floor
         if floor.now_ms >= floor.asides.deadline_ms:
             floor.asides.keep_time(floor.now_ms)
+        if floor.now_ms >= floor.recordings.deadline_ms:
+            floor.recordings.keep_time(floor.now_ms, floor.memory)
+            wishes.answer_recording(floor)
         plays_on = floor.phase is Phase.CHALLENGED and floor.paused_at_ms is None
         if plays_on and floor.now_ms >= floor.reply_ends_ms:
             self._reply_overdue()

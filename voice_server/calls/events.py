@@ -88,6 +88,17 @@ class Added:
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """The client put something into the conversation that it recorded before; the words of it
+    are still to be recognised. `written`: what it wrote beside it."""
+
+    item_id: str
+    frames: tuple[PcmFrame, ...]
+    written: str = ""
+    after: Source | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Forgotten:
     """The client took something out of the conversation."""
 
@@ -175,7 +186,7 @@ class Tick:
 
 
 # What a client asks for besides being heard.
-Wish = Typed | Added | Forgotten | Asked | Stopped | Truncated
+Wish = Typed | Added | Recorded | Forgotten | Asked | Stopped | Truncated
 
 Input = (
     Wish
@@ -238,6 +249,15 @@ class FinalText:
     turn: int
     text: str
     utterance: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingHeard:
+    """The words of what a client recorded, or why there are none."""
+
+    item_id: str
+    text: str
+    failure: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,6 +429,7 @@ Action = (
     | SpeechDiscarded
     | PartialText
     | FinalText
+    | RecordingHeard
     | ReplyStarted
     | ReplySaid
     | Called

@@ -24,6 +24,7 @@ from .allowance import Allowance
 from .asides import Asides
 from .endpointing import Endpointer
 from .memory import Kept, Memory, fold, without
+from .recordings import Recordings
 from .reply import OpenTurn, PastTurn
 from .rules import Rules
 from .words import is_punctuated
@@ -74,6 +75,7 @@ class Floor:
         # What the client adds while a turn is open stands behind that turn.
         self.later: list[Kept] = []
         self.asides = Asides(self.do)
+        self.recordings = Recordings(self.do)
         self.settings = EngineSettings()
         self.idle_prompt_at_ms = NEVER_MS
         self.idle_prompts = 0
@@ -377,6 +379,7 @@ class Floor:
     def close(self, reason: str) -> None:
         self.take("client_cancelled")
         self.asides.close()
+        self.recordings.close()
         duration_ms = self.allowance.elapsed_ms(self.now_ms)
         self.phase = Phase.CLOSED
         self.do(ev.Closed(reason, duration_ms, tuple(self.history)))

@@ -65,6 +65,13 @@ class Memory:
 
     # It is changed.
 
+    def amend(self, kept: Kept) -> None:
+        """Put this in the place of what has its id; nothing, where that was taken out."""
+        place = self._place(kept.item_id)
+        if place is not None:
+            self._entries[place] = kept
+            self._bound()
+
     def turn(self, number: int) -> PastTurn | None:
         for each in self._entries:
             if isinstance(each, PastTurn) and each.number == number:

@@ -26,6 +26,7 @@ from engines.speech import (
     Respond,
     Say,
     SpeechToSpeech,
+    Transcribe,
     VoiceActivityDetector,
 )
 
@@ -142,9 +143,9 @@ class Session:
 
     def _perform(self, action: Action) -> None:
         match action:
-            case Hear():
+            case Hear() | Transcribe():
                 self._command(action)
-                return  # Thirty a second; not worth a line in the log.
+                return  # Sound is not for the log.
             case Configure() | EndUtterance() | Respond() | Say() | Cancel():
                 self._command(action)
             case MinuteElapsed(minute):

@@ -15,6 +15,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 
 import orjson
 
@@ -114,6 +115,10 @@ class WebRtcLink:
         self._tell(received.events)
         if received.audio:
             self._tell([self._dialect.error("audio_on_channel", "Sound travels on the track.")])
+        if received.recorded:
+            recorded, sound = received.recorded
+            frames = Microphone(self._dialect.input_format).hear(sound)
+            self._incoming.push(replace(recorded, frames=tuple(frames)))
         for event in received.inputs:
             self._incoming.push(event)
 

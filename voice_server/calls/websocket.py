@@ -22,7 +22,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
@@ -30,7 +30,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from engines.audio import BadAudio
 from engines.speech import PcmFrame
 
-from .events import Action, Closed, Connected, HungUp, Input, Play
+from .events import Action, Closed, Connected, HungUp, Input, Play, Recorded
 from .incoming import Incoming
 from .pacing import Wheel
 from .playout import Packet
@@ -144,9 +144,19 @@ class WebSocketLink:
         self._follow_formats()
         if received.audio:
             await self._hear(received.audio)
+        if received.recorded:
+            await self._take_recorded(*received.recorded)
         for event in received.inputs:
             await self._incoming.room()
             self._incoming.say(event)
+
+    async def _take_recorded(self, recorded: Recorded, sound: bytes) -> None:
+        microphone, frames = Microphone(self._dialect.input_format), list[PcmFrame]()
+        for start in range(0, len(sound), PIECE_BYTES):
+            frames += microphone.hear(sound[start : start + PIECE_BYTES])
+            await asyncio.sleep(0)
+        await self._incoming.room()
+        self._incoming.say(replace(recorded, frames=tuple(frames)))
 
     async def _hear_binary(self, sound: bytes) -> None:
         if len(sound) > BINARY_BYTES_MAX:

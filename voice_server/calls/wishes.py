@@ -17,6 +17,8 @@ def obey(floor: Floor, wish: ev.Wish) -> None:
             _type(floor, text.strip(), answer)
         case ev.Added(item_id, entry, after):
             floor.add(Kept(item_id, entry), after)
+        case ev.Recorded():
+            _take_recording(floor, wish)
         case ev.Forgotten(source):
             floor.forget(source)
         case ev.Asked(aside=True):
@@ -39,7 +41,32 @@ def _type(floor: Floor, text: str, answer: bool) -> None:
     floor.respond()
 
 
+def _take_recording(floor: Floor, recorded: ev.Recorded) -> None:
+    """Its place in the conversation is settled now, and its words come later."""
+    if floor.recordings.full:
+        floor.do(ev.RecordingHeard(recorded.item_id, "", "too many recordings at once"))
+        return
+    floor.memory.add(Kept(recorded.item_id, Note("user", recorded.written)), recorded.after)
+    floor.recordings.begin(
+        floor.next_number(), recorded.item_id, recorded.written, recorded.frames, floor.now_ms
+    )
+
+
+def answer_recording(floor: Floor) -> None:
+    """All words are known: who waited for them is answered."""
+    asked = floor.recordings.asked
+    if asked is not None and not floor.recordings.awaited:
+        floor.recordings.asked = None
+        _ask(floor, asked)
+
+
 def _ask(floor: Floor, asked: ev.Asked) -> None:
+    if floor.recordings.awaited and asked.context is None:
+        if floor.recordings.asked is None:
+            floor.recordings.asked = asked
+        else:
+            floor.do(ev.Refused("response_active", asked.tag))
+        return
     if floor.phase is Phase.LISTENING:
         floor.begin_turn()
         floor.open.asked = asked

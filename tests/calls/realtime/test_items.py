@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
 
 from engines.speech import CallPiece, FunctionCall, FunctionResult, Note, OpusFrame
 from voice_server.calls import events as ev
+from voice_server.calls.realtime.items import words_of
 
 from .listener import Listener
 
@@ -257,3 +259,76 @@ class TestTruncating:
         listener.forget()
         listener.act(ev.ReplyFinished(1, "cancelled", "client_cancelled", "", 10))
         assert listener.kinds == ["output_audio_buffer.cleared"]
+
+
+def recording(ms: int, **item: object) -> dict[str, object]:
+    audio = base64.b64encode(bytes(ms * 48)).decode()
+    content = [{"type": "input_audio", "audio": audio}]
+    body = {"type": "message", "role": "user", "content": content, **item}
+    return {"type": "conversation.item.create", "item": body}
+
+
+class TestRecorded:
+    def test_the_words_of_a_recording_come_later(self) -> None:
+        listener = Listener()
+        listener.forget()
+        received = listener.send(recording(2_000, id="mine"))
+        assert received.recorded == (ev.Recorded("mine", ()), bytes(96_000))
+        assert received.inputs == ()
+        assert listener.kinds == ["conversation.item.added", "conversation.item.done"]
+        listener.act(ev.RecordingHeard("mine", "Hello there", ""))
+        completed = listener.told[-1]
+        assert completed["transcript"] == "Hello there"
+        assert completed["usage"] == {"type": "duration", "seconds": 2.0}
+        listener.send({"type": "conversation.item.retrieve", "item_id": "mine"})
+        item = listener.told[-1]["item"]
+        assert isinstance(item, dict)
+        assert item["content"] == [{"type": "input_audio", "transcript": "Hello there"}]
+
+    def test_text_beside_it_stays(self) -> None:
+        listener, event = Listener(), recording(100, id="mine")
+        item = event["item"]
+        assert isinstance(item, dict)
+        item["content"].insert(0, {"type": "input_text", "text": "Listen:"})
+        assert listener.send(event).recorded == (ev.Recorded("mine", (), "Listen:"), bytes(4_800))
+        listener.act(ev.RecordingHeard("mine", "hm", ""))
+        body = listener.dialect._items.find("mine", "retrieve").body
+        assert words_of(body) == "Listen:\nhm"
+
+    def test_that_could_not_be_heard(self) -> None:
+        listener = Listener()
+        listener.send(recording(500, id="mine"))
+        listener.act(ev.RecordingHeard("mine", "", "no ears"))
+        assert listener.told[-1]["type"].endswith("transcription.failed")  # type: ignore[attr-defined]
+
+    def test_nothing_is_told_of_its_words_when_transcripts_are_off(self) -> None:
+        listener = Listener()
+        listener.update(audio={"input": {"transcription": None}})
+        listener.send(recording(500, id="mine"))
+        listener.forget()
+        listener.act(ev.RecordingHeard("mine", "Hello", ""))
+        assert listener.told == []
+
+    @pytest.mark.parametrize("ms", [0, 60_100])
+    def test_too_much_or_nothing(self, ms: int) -> None:
+        listener = Listener()
+        received = listener.send(recording(ms))
+        assert (received.recorded, received.inputs) == (None, ())
+        assert listener.kinds[-1] == "error"
+
+    @pytest.mark.parametrize("audio", [5, "no base64!", "AA==", []])
+    def test_what_is_no_sound(self, audio: object) -> None:
+        listener = Listener()
+        content = [{"type": "input_audio", "audio": audio}]
+        item = {"type": "message", "role": "user", "content": content}
+        received = listener.send({"type": "conversation.item.create", "item": item})
+        assert (received.recorded, received.inputs) == (None, ())
+        assert listener.kinds[-1] == "error"
+
+    def test_one_at_a_time(self) -> None:
+        listener, event = Listener(), recording(100)
+        item = event["item"]
+        assert isinstance(item, dict)
+        item["content"] *= 2
+        assert listener.send(event).recorded is None
+        assert listener.kinds[-1] == "error"

@@ -27,7 +27,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from engines.speech import EngineSettings, Entry
+from engines.speech import EngineSettings, Entry, Note
 
 from .. import events as ev
 from ..memory import chars_of
@@ -35,7 +35,7 @@ from ..rules import Rules, notices_in
 from .checks import Fields, Refusal, check_small, parse, refusal_of, wrong_value
 from .extras import Extras, plainly
 from .hearing import Hearing
-from .items import Items, words_of
+from .items import RECORDED_MS_MAX, Items, take_sound, words_of
 from .replies import Replies
 from .responses import Ask, ask_from, ask_of
 from .server_events import Events, JsonObject, Received, ServerEvent
@@ -135,6 +135,9 @@ class Dialect:
             case ev.FinalText(turn, text, utterance):
                 self._chars_in += len(utterance)
                 return self._hearing.final(turn, text, utterance)
+            case ev.RecordingHeard(item_id, text, failure):
+                self._chars_in += len(text)
+                return self._hearing.recording_heard(item_id, text, failure)
             case ev.ReplyStarted():
                 return self._tell_reply_started(action)
             case ev.ReplySaid(turn, text):
@@ -249,7 +252,12 @@ class Dialect:
             kind = event.need("type")
             if kind == "input_audio_buffer.append":
                 return self._append(event)
-            check_small(event, len(text))
+            recorded = None
+            if kind == "conversation.item.create":
+                event, recorded = take_sound(event)
+            check_small(event, len(text) - len(recorded or ""))
+            if recorded is not None:
+                return self._create_recorded(event, recorded)
             obey = self._OBEY.get(kind) if isinstance(kind, str) else None
             if obey is None:
                 raise wrong_value("type", f"supported values are: {', '.join(CLIENT_EVENTS)}")
@@ -299,17 +307,22 @@ class Dialect:
         encoded = event.need("audio")
         if not isinstance(encoded, str):
             raise wrong_value("audio", "expected base64-encoded sound in a string")
-        try:
-            sound = binascii.a2b_base64(encoded, strict_mode=True)
-        except ValueError as error:
-            raise wrong_value("audio", "expected base64-encoded sound") from error
+        sound = self._decoded(encoded, "audio")
         if len(sound) > AUDIO_BYTES_MAX:
             raise wrong_value("audio", f"at most {AUDIO_BYTES_MAX} bytes at once")
-        if len(sound) % 2 and self.input_format.type == "audio/pcm":
-            raise wrong_value("audio", "expected 16-bit samples, but got an odd number of bytes")
         added_ms = self.input_format.duration_ms(len(sound))
         self._appends, self._buffer_ms = True, min(self._buffer_ms + added_ms, BUFFER_MS_MAX)
         return Received(audio=sound or None)
+
+    def _decoded(self, encoded: str, param: str) -> bytes:
+        """Sound in the session's input format. Raises `Refusal`."""
+        try:
+            sound = binascii.a2b_base64(encoded, strict_mode=True)
+        except ValueError as error:
+            raise wrong_value(param, "expected base64-encoded sound") from error
+        if len(sound) % 2 and self.input_format.type == "audio/pcm":
+            raise wrong_value(param, "expected 16-bit samples, but got an odd number of bytes")
+        return sound
 
     def _commit(self, _: Fields, event_id: str) -> Received:
         if self._appends and self._buffer_ms < COMMIT_MS_MIN:
@@ -332,6 +345,20 @@ class Dialect:
         return Received((ev.Stopped(),))
 
     # Items.
+
+    def _create_recorded(self, event: Fields, encoded: str) -> Received:
+        """An item whose words are still to be recognised."""
+        sound = self._decoded(encoded, "item.content.audio")
+        duration_ms = self.input_format.duration_ms(len(sound))
+        if self.input_format.type == "audio/opus" or not 0 < duration_ms <= RECORDED_MS_MAX:
+            wanted = f"PCM or G.711, {RECORDED_MS_MAX // 1_000} seconds at most"
+            raise wrong_value("item.content.audio", wanted)
+        made = self._create_item(event, "")
+        (added,) = made.inputs
+        assert isinstance(added, ev.Added) and isinstance(added.entry, Note)
+        self._hearing.recorded(self._items.find(added.item_id, "retrieve"), duration_ms)
+        awaited = ev.Recorded(added.item_id, (), added.entry.text, added.after)
+        return Received(recorded=(awaited, sound), events=made.events)
 
     def _create_item(self, event: Fields, event_id: str) -> Received:
         event.need("item")

@@ -73,6 +73,7 @@ class Hearing:
         self._events, self._items = events, items
         self._open: Utterance | None = None
         self._awaited: deque[Utterance] = deque(maxlen=AWAITED_MAX)
+        self._recorded: dict[str, Utterance] = {}
 
     def started(self, turn: int, start_ms: int) -> list[ServerEvent]:
         self.inherited.begin(turn)
@@ -129,6 +130,26 @@ class Hearing:
         )  # fmt: skip
         return [timed_out, *self._committed(silence)]
 
+    def recorded(self, item: Item, duration_ms: float) -> None:
+        """The client made this item of sound; its words are still to come."""
+        self.speech_ms += int(duration_ms)
+        self._recorded[item.id] = Utterance(
+            0, item.id, 0, told=False, end_ms=int(duration_ms), item=item
+        )
+
+    def recording_heard(self, item_id: str, text: str, failure: str) -> list[ServerEvent]:
+        utterance = self._recorded.pop(item_id, None)
+        if utterance is None or utterance.item is None:
+            return []
+        if failure:
+            return self._failed([utterance], failure)
+        content = utterance.item.body["content"]
+        assert isinstance(content, list)
+        told, (part,) = self._completed(utterance, text), _sound(text)
+        heard = [part if each["type"] == "input_audio" else each for each in content]
+        self._items.update(utterance.item, content=heard)
+        return told
+
     def discarded(self, turn: int) -> list[ServerEvent]:
         """It was noise, or it was cleared. What the client was told to expect is closed."""
         told: list[ServerEvent] = []
@@ -159,12 +180,15 @@ class Hearing:
 
     def failed(self, turn: int, reason: str) -> list[ServerEvent]:
         """No words will come of what this turn still waits for."""
+        return self._failed(self._take_awaited(turn), reason)
+
+    def _failed(self, utterances: list[Utterance], reason: str) -> list[ServerEvent]:
         error = {"type": "server_error", "code": "transcription_failed", "message": reason}
         failed = [
             self._events.make(
                 f"{TRANSCRIPTION}.failed", item_id=each.item_id, content_index=0, error=error
             )
-            for each in self._take_awaited(turn)
+            for each in utterances
         ]
         return failed if self.told else []
 

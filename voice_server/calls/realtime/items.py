@@ -20,6 +20,9 @@ from .server_events import JsonObject, message
 ITEMS_MAX = 1_000
 ITEMS_BYTES_MAX = 2 * 1024 * 1024
 PARTS_MAX = 64
+# A minute at 24 kHz in 16 bits, written as base64.
+RECORDED_MS_MAX = 60_000
+RECORDED_CHARS_MAX = RECORDED_MS_MAX * 48 * 4 // 3 + 4
 ROOT = "root"
 
 # Which content parts a message of each role may hold, and where a part's words are. `text` is
@@ -200,7 +203,7 @@ def _part(part: Fields, role: str) -> JsonObject:
     kind = part.choice("type", next(iter(options)), options)
     named, field_name = options[kind]
     if named == "input_audio" and not part.has(field_name):
-        raise wrong_value(part.at("type"), "recorded sound goes through input_audio_buffer.append")
+        raise wrong_value(part.at("audio"), "expected base64-encoded sound")
     return {"type": named, field_name: part.need_text(field_name)}
 
 
@@ -222,6 +225,25 @@ def _function_call_output(given: Fields, item_id: str) -> JsonObject:
         "status": "completed", "call_id": given.need_id("call_id"),
         "output": given.need_text("output"),
     }  # fmt: skip
+
+
+def take_sound(event: Fields) -> tuple[Fields, str | None]:
+    """A client's event that makes an item, without what was recorded for it, so that the rest
+    can be held to be small; and that recording, base64. Raises `Refusal`."""
+    item = event.child("item")
+    spoken = item and item.values.get("type") == "message" and item.values.get("role") == "user"
+    parts = list(item.objects("content", length_max=PARTS_MAX)) if item and spoken else []
+    sounds = [part.need_text("audio", bytes_max=RECORDED_CHARS_MAX) for part in parts
+              if part.values.get("type") == "input_audio" and part.has("audio")]  # fmt: skip
+    if item is None or not sounds:
+        return event, None
+    if len(sounds) > 1:
+        raise wrong_value("item.content", "one recording is heard at a time")
+    rest = [
+        {**part.values, "audio": None, "transcript": ""} if part.has("audio") else part.values
+        for part in parts
+    ]
+    return Fields({**event.values, "item": {**item.values, "content": rest}}), sounds[0]
 
 
 def words_of(body: JsonObject) -> str:

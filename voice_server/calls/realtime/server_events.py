@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ..events import Input
+from ..events import Input, Recorded
 from .checks import Refusal
 
 ServerEvent = dict[str, object]
@@ -21,10 +21,13 @@ JsonObject = dict[str, object]
 @dataclass(frozen=True, slots=True)
 class Received:
     """What one client event asks for: inputs for the call, sound to append (bytes in the
-    session's input format), and server events that answer it at once, in this order."""
+    session's input format), and server events that answer it at once, in this order.
+
+    `recorded` has sound of its own, in the same format, whose frames the link puts into it."""
 
     inputs: tuple[Input, ...] = ()
     audio: bytes | None = None
+    recorded: tuple[Recorded, bytes] | None = None
     events: tuple[ServerEvent, ...] = ()
 
 
