@@ -17,6 +17,13 @@ from .strictness import Schemas, faults_of_nulls, faults_of_types
 from .tap import Tap, tapped
 
 KEY = "sk-the-key-of-these-tests"
+# What the scripted engines hear, say, and say when asked to count; and how long a word sounds.
+HEARD = "What is a verb?"
+REPLY = "A verb is a doing word. It tells us what somebody does."
+COUNTED = [word for number in range(1, 61) for word in ("Number", f"{number}.")]
+WORD_MS = 240
+# Somebody asks a question, in two seconds.
+QUESTION = "en_brooklyn.wav"
 SCRIPTED = dict.fromkeys(("speech_to_text", "dialogue", "text_to_speech"), "scripted")
 PLENTY = {"local_credit": 10**9, "calls_per_user_max": 1_000, "drain_seconds": 0}
 # Silence after the words, so that the server hears where they end.

@@ -8,15 +8,10 @@ import av
 import numpy as np
 import pytest
 
-from .conftest import Sound
+from .conftest import COUNTED, HEARD, QUESTION, REPLY, WORD_MS, Sound
 from .script import Call, Player
 from .tap import Event
 
-HEARD = "What is a verb?"
-REPLY = "A verb is a doing word. It tells us what somebody does."
-COUNTED = [word for number in range(1, 61) for word in ("Number", f"{number}.")]
-WORD_MS = 240
-QUESTION = "en_brooklyn.wav"
 TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
 
 

@@ -1,0 +1,91 @@
+"""`openai-agents` for Python and `@openai/agents-realtime` for Node.js, over our WebSocket."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import COUNTED, HEARD, KEY, QUESTION, REPLY, WORD_MS, Sound
+from .programs import Seen, node, observed, python
+from .tap import Tap
+
+Act = Callable[..., Awaitable[Seen]]
+COMMANDS = {
+    "python": lambda: python("agents", "openai_agents"),
+    "node": lambda: node("agents.mjs"),
+}
+
+
+@pytest.fixture(params=COMMANDS)
+def act(request: pytest.FixtureRequest, tap: Tap, tmp_path: Path) -> Act:
+    """Plays a scenario of tests/sdk/clients/openai_agents.py or of tests/sdk/node/agents.mjs.
+    The client must see no error."""
+    command = COMMANDS[request.param]()
+
+    async def play(scenario: str, *, key: str = KEY, **options: object) -> Seen:
+        url = f"ws://127.0.0.1:{tap.port}/v1/realtime?model=gpt-realtime"
+        seen = await observed(command, tmp_path, scenario=scenario, url=url, key=key, **options)
+        assert seen.pop("errors", []) == []
+        return seen
+
+    return play
+
+
+async def test_a_text_turn(act: Act) -> None:
+    seen = await act("writes")
+    assert seen["history"] == [["user", HEARD], ["assistant", REPLY]]
+    assert seen["sound_bytes"] / 48 == pytest.approx(len(REPLY.split()) * WORD_MS, abs=WORD_MS)
+
+
+async def test_a_spoken_turn(act: Act, sound: Sound) -> None:
+    seen = await act("speaks", sound=str(sound(QUESTION)))
+    assert seen["history"] == [["user", HEARD], ["assistant", REPLY]]
+
+
+async def test_a_spoken_turn_over_the_telephone(act: Act, sound: Sound) -> None:
+    path = str(sound(QUESTION, "pcm_mulaw", 8_000))
+    seen = await act("speaks", sound=path, bytes_per_ms=8, format="g711_ulaw")
+    assert seen["history"] == [["user", HEARD], ["assistant", REPLY]]
+    assert seen["sound_bytes"] / 8 == pytest.approx(len(REPLY.split()) * WORD_MS, abs=WORD_MS)
+
+
+async def test_speech_over_a_reply_ends_it(act: Act, tap: Tap, sound: Sound) -> None:
+    seen = await act("interrupts", sound=str(sound(QUESTION)))
+    (_, cut), (asked, _), (_, reply) = seen["history"][1:]
+    assert asked == "user" and reply == REPLY
+    assert cut.split() == COUNTED[: len(cut.split())]
+    assert len(cut.split()) < len(COUNTED) / 2
+    # The client says how much it played, and the server has it so.
+    (truncate,) = tap.line.sent_of("conversation.item.truncate")
+    (truncated,) = tap.line.told_of("conversation.item.truncated")
+    assert truncated["audio_end_ms"] == truncate["audio_end_ms"] > 0
+    assert not tap.line.sent_of("response.cancel"), "the server's own cancelling was not believed"
+
+
+async def test_a_cancelled_reply(act: Act, tap: Tap) -> None:
+    seen = await act("stops")
+    assert tap.line.sent_of("response.cancel")
+    (done,) = tap.line.told_of("response.done")
+    assert done["response"]["status_details"]["reason"] == "client_cancelled"
+    assert len(seen["history"][1][1].split()) < len(COUNTED) / 2
+
+
+async def test_push_to_talk(act: Act, tap: Tap, sound: Sound) -> None:
+    seen = await act("pushes_to_talk", sound=str(sound(QUESTION)))
+    assert seen["history"] == [["user", HEARD], ["assistant", REPLY]]
+    assert not tap.line.told_of("input_audio_buffer.speech_started")
+
+
+async def test_calls_beside_each_other(act: Act, tap: Tap) -> None:
+    seen = await act("talks_beside_others")
+    assert seen["other"] == [["assistant", REPLY]]
+    ((_, counted),) = seen["counted"]
+    assert counted.split() == COUNTED[: len(counted.split())]
+    assert len(tap.lines) == 2
+
+
+async def test_a_wrong_key(act: Act, tap: Tap) -> None:
+    assert (await act("is_refused", key="sk-wrong"))["refused"] == 401
+    assert (await act("is_refused"))["refused"] == 0
