@@ -7,14 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.human_speech import HumanSpeech
 from tests.services import PostgresServer, RedisServer, ServiceMissing
 from tests.services import free_port as find_free_port
 
-# The machine is shared: how long an example takes says nothing about the code.
-settings.register_profile("shared", deadline=None, print_blob=True)
+# The machine is shared: how long an example takes, or its making, says nothing about the code.
+# And a test that passed must pass again: the same examples each time.
+settings.register_profile(
+    "shared", deadline=None, print_blob=True, derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)  # fmt: skip
 settings.load_profile("shared")
 
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-START_SECONDS_MAX = 60.0
+START_SECONDS_MAX = 120.0
 PR_SET_PDEATHSIG = 1
 
 
@@ -56,10 +56,10 @@ class Server:
             return
         self.process.send_signal(how)
         try:
-            self.process.wait(20)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait(20)
+            self.process.wait(60)
         self.process = None
 
     def remove(self) -> None:
@@ -193,7 +193,7 @@ class RedisServer(Server):
 
     def _command(self, command: bytes) -> bytes:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
                 connection.sendall(command + b"\r\n")
                 return connection.recv(128)
         except OSError:

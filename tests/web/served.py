@@ -19,7 +19,7 @@ from voice_server.web.server import uvicorn_config
 def scripted(folder: Path, **options: object) -> Config:
     """A configuration that touches nothing outside `folder`."""
     engines = dict.fromkeys(("speech_to_text", "dialogue", "text_to_speech"), "scripted")
-    usual = {"data_dir": folder, "lease_seconds": 3.0, "drain_seconds": 0.2}
+    usual = {"data_dir": folder, "lease_seconds": 30.0, "drain_seconds": 0.2}
     return Config.model_validate({**usual, **engines, **options})
 
 
