@@ -15,7 +15,7 @@ from tests.commands.calling import voice_server
 async def test_two_calls(transport: str, tmp_path: Path) -> None:
     said = await voice_server(
         "bench", "--calls", "2", "--seconds", "2", "--transport", transport,
-        "--output", tmp_path / "out", cwd=tmp_path,
+        "--interruptions", "0", "--output", tmp_path / "out", cwd=tmp_path,
     )  # fmt: skip
     assert said.code == 0, said.out + said.err
     (row,) = json.loads((tmp_path / "out" / "bench.json").read_text())["measured"]
@@ -29,6 +29,26 @@ async def test_two_calls(transport: str, tmp_path: Path) -> None:
     assert "Added latency" in said.out and "measured earlier" in said.out
 
 
+@pytest.mark.parametrize("transport", ["json", "webrtc"])
+async def test_a_caller_who_interrupts(transport: str, tmp_path: Path) -> None:
+    """How soon is the machine's affair; that the voice is obeyed and answered is the server's."""
+    said = await voice_server(
+        "bench", "--calls", "1", "--seconds", "0.1", "--transport", transport,
+        "--interruptions", "1", "--output", tmp_path / "out", cwd=tmp_path,
+    )  # fmt: skip
+    assert said.code == 0, said.out + said.err
+    (row,) = json.loads((tmp_path / "out" / "bench.json").read_text())["reactions"]
+    assert (row["transport"], row["interruptions"], row["obeyed"]) == (transport, 1, 1)
+    assert row["unasked"] == row["lost"] == row["bills_wrong"] == 0 and row["failures"] == []
+    assert row["placed"] == row["bills"] == 1
+    assert row["stops"]["count"] == 1 and row["stops"]["p95_ms"] > 0
+    assert row["answers"]["count"] + row["early"] == 1
+    until = {"json": "response.done", "webrtc": "silence"}[transport]
+    assert row["bars"]["stops"]["until"] == until and until in said.out
+    picture = (tmp_path / "out" / "bench.svg").read_text()
+    assert ElementTree.fromstring(picture) is not None and until in picture
+
+
 async def test_other_machines_are_not_loaded(tmp_path: Path) -> None:
     said = await voice_server("bench", "--url", "http://192.0.2.1:8000", cwd=tmp_path)
     assert said.code == 2 and "loopback" in said.err
@@ -37,7 +57,8 @@ async def test_other_machines_are_not_loaded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [["--calls", "0"], ["--calls", "1,x"], ["--transport", "smoke"], ["--seconds", "0"],
-     ["--seconds", "nan"], ["--calls", "999999"], ["--audio", "/nowhere.wav", "--calls", "1"]],
+     ["--seconds", "nan"], ["--calls", "999999"], ["--interruptions", "-1"],
+     ["--audio", "/nowhere.wav", "--calls", "1"]],
 )  # fmt: skip
 async def test_wrong_use_is_refused(arguments: list[str], tmp_path: Path) -> None:
     said = await voice_server("bench", *arguments, cwd=tmp_path)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from xml.etree import ElementTree
 
 from rich.console import Console
 
 from voice_server.bench.figures import Figures
+from voice_server.bench.interruptions import Reactions, Spread
 from voice_server.bench.peers import PEERS
 from voice_server.bench.picture import svg
-from voice_server.bench.report import BARS, as_json, is_met, remarks, show
+from voice_server.bench.report import BARS, answers, as_json, is_met, remarks, show, yields
 
 GOOD = Figures(
     transport="ws", calls=40, seconds=10.0, turns=120, lost=0, early=0,
@@ -23,9 +25,16 @@ GOOD = Figures(
 )  # fmt: skip
 
 
-def shown(*rows: Figures) -> str:
+PROMPT = Reactions(
+    transport="json", calls=4, interruptions=32, obeyed=32, unasked=0,
+    stops=Spread(32, 171.0, 201.5, 222.0), answers=Spread(31, 61.0, 99.5, 151.0), lost=0, early=1,
+    placed=4, bills=4, bills_wrong=0, waited=0.01, caller_lag_ms=2, failures=(),
+)  # fmt: skip
+
+
+def shown(*rows: Figures, reactions: Sequence[Reactions] = ()) -> str:
     console = Console(file=io.StringIO(), width=250)
-    show(console, rows)
+    show(console, rows, reactions)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -76,3 +85,72 @@ def test_the_picture_is_well_formed_and_shows_every_point() -> None:
     assert ours == sorted(ours, reverse=True), "higher latency is higher up"
     assert ElementTree.fromstring(svg([replace(GOOD, p95_ms=math.nan)])) is not None
     assert ElementTree.fromstring(svg([])) is not None
+
+
+def test_a_reply_yields_when_every_voice_is_obeyed_in_time() -> None:
+    assert yields(PROMPT)
+    for worse in (
+        replace(PROMPT, stops=Spread(32, 171.0, 250.0, 250.0)), replace(PROMPT, obeyed=31),
+        replace(PROMPT, unasked=1), replace(PROMPT, bills=3), replace(PROMPT, lost=1),
+        replace(PROMPT, stops=Spread(0, math.nan, math.nan, math.nan)),
+        replace(PROMPT, interruptions=0, obeyed=0), replace(PROMPT, failures=("cut",)),
+    ):  # fmt: skip
+        assert not yields(worse)
+    # Silence takes a while longer to come than the news of it.
+    slow = Spread(32, 300.0, 399.0, 450.0)
+    assert not yields(replace(PROMPT, stops=slow))
+    assert yields(replace(PROMPT, transport="webrtc", stops=slow))
+
+
+def test_an_answer_is_prompt_within_150_ms_of_the_silence() -> None:
+    assert answers(replace(PROMPT, answers=Spread(32, 90.0, 150.0, 500.0)))
+    assert not answers(replace(PROMPT, answers=Spread(32, 90.0, 150.5, 500.0)))
+    assert not answers(replace(PROMPT, answers=Spread(0, math.nan, math.nan, math.nan)))
+    assert not answers(replace(PROMPT, lost=1))
+
+
+def test_the_reactions_stand_beside_their_bars() -> None:
+    text = shown(GOOD, reactions=[PROMPT, replace(PROMPT, transport="webrtc", obeyed=30)])
+    lines = [line.split("│")[1:-1] for line in text.splitlines() if "voice begins" in line]
+    json_row, webrtc_row = ([cell.strip() for cell in line] for line in lines)
+    assert json_row == [
+        "WebSocket JSON", "voice begins", "response.done", "4", "32", "0", "0",
+        "171.0", "201.5", "222.0", "< 250", "met",
+    ]  # fmt: skip
+    assert webrtc_row[2] == "silence" and webrtc_row[5] == "2"
+    assert webrtc_row[-2:] == ["< 400", "missed"]
+    assert "99.5" in text and "≤ 150" in text
+    assert "Speaking over" not in shown(GOOD)
+
+
+def test_the_reactions_are_written_with_their_bars() -> None:
+    mute = replace(PROMPT, waited=math.nan, answers=Spread(0, math.nan, math.nan, math.nan))
+    written = json.dumps(as_json([GOOD], [PROMPT, mute]), allow_nan=False)
+    first, second = json.loads(written)["reactions"]
+    assert first["stops"] == {"count": 32, "p50_ms": 171.0, "p95_ms": 201.5, "max_ms": 222.0}
+    assert first["bars"]["stops"] == {
+        "until": "response.done", "p95_ms_below": 250.0, "met": True,
+    }  # fmt: skip
+    assert first["bars"]["answers"] == {"p95_ms_max": 150.0, "met": True}
+    assert second["waited"] is None and second["answers"]["p95_ms"] is None
+    assert not second["bars"]["answers"]["met"]
+
+
+def test_slow_interrupters_are_not_blamed_on_the_server() -> None:
+    assert remarks(replace(PROMPT, early=0)) == []
+    assert "callers were late" in remarks(replace(PROMPT, caller_lag_ms=21, early=0))[0]
+    assert "1 replies began within a clip" in remarks(PROMPT)[0]
+
+
+def test_the_picture_shows_reactions_below_the_curve() -> None:
+    plain, whole = ElementTree.fromstring(svg([GOOD])), svg([GOOD], [PROMPT, PROMPT])
+    root = ElementTree.fromstring(whole)
+    circles = [e for e in root.iter() if e.tag.endswith("circle")]
+    before = [e for e in plain.iter() if e.tag.endswith("circle")]
+    assert len(circles) == len(before) + 8, "p50 and p95 of each figure"
+    assert float(root.attrib["viewBox"].split()[3]) > float(plain.attrib["viewBox"].split()[3])
+    below = [float(e.attrib["cy"]) for e in circles[len(before) :]]
+    assert min(below) > float(plain.attrib["viewBox"].split()[3])
+    assert "voice begins to response.done" in whole
+    nothing = replace(PROMPT, stops=Spread(0, math.nan, math.nan, math.nan))
+    assert "nan" not in svg([GOOD], [nothing])

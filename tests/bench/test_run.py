@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import asdict
 
 import pytest
 
 from voice_server.bench import run
-from voice_server.bench.callers import Load
-from voice_server.bench.run import NotLoopback, Plan, cores, loopback, measure
+from voice_server.bench.load import Load, Recording
+from voice_server.bench.run import (
+    NotLoopback,
+    Plan,
+    cores,
+    loopback,
+    measure,
+    measure_reactions,
+)
+from voice_server.bench.speech import Speech
+
+MUTE = Speech((), ())
 
 
 @pytest.mark.parametrize(
@@ -21,7 +33,10 @@ async def test_a_load_never_leaves_the_machine(url: str) -> None:
         loopback(url)
     if url:
         with pytest.raises(NotLoopback):
-            async for _ in measure(Plan((("ws", 1),), 1.0, (), url), print):
+            async for _ in measure(Plan((("ws", 1),), 1.0, MUTE, 0, url), print):
+                pass
+        with pytest.raises(NotLoopback):
+            async for _ in measure_reactions(Plan((("ws", 1),), 1.0, MUTE, 1, url), print):
                 pass
 
 
@@ -43,8 +58,8 @@ def test_shares_place_every_call_once_and_in_turn(
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(room + 1)))
     load = Load(
-        url="http://127.0.0.1:1", key="", transport="ws", calls=calls, clips=(), silence_ms=608,
-        join_us=1_000_000, join_every_ms=10, begin_us=0, end_us=0, seed=1,
+        url="http://127.0.0.1:1", key="", transport="ws", calls=calls, recordings=(),
+        silence_ms=608, join_us=1_000_000, join_every_ms=10, begin_us=0, end_us=0, seed=1,
     )  # fmt: skip
     shares = run._shares(load)
     joins = sorted(
@@ -54,3 +69,12 @@ def test_shares_place_every_call_once_and_in_turn(
     )
     assert joins == [1_000_000 + n * 10_000 for n in range(calls)]
     assert len(shares) <= room and len({share.seed for share in shares}) == len(shares)
+
+
+def test_a_load_arrives_as_it_was_sent() -> None:
+    load = Load(
+        url="http://127.0.0.1:1", key="k", transport="webrtc", calls=2,
+        recordings=(Recording("a.wav", 40, 900), Recording("b.wav", 0, 700)), silence_ms=608,
+        join_us=1, join_every_ms=10, begin_us=2, end_us=3, seed=1, interruptions=4,
+    )  # fmt: skip
+    assert Load.from_json(json.loads(json.dumps(asdict(load)))) == load

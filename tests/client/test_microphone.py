@@ -39,9 +39,9 @@ def microphone(clock: Clock) -> Microphone:
     return Microphone(SILENCE, clock=clock.now, sleep=clock.sleep)
 
 
-def clip(frames: int, speech_frames: int | None = None) -> Clip:
+def clip(frames: int, speech_frames: int | None = None, voice_frame: int = 0) -> Clip:
     packets = [bytes([n % 256]) for n in range(frames)]
-    return Clip(packets, frames if speech_frames is None else speech_frames)
+    return Clip(packets, frames if speech_frames is None else speech_frames, voice_frame)
 
 
 async def test_frames_come_on_the_grid() -> None:
@@ -113,6 +113,22 @@ async def test_knows_when_the_speech_in_a_clip_ended() -> None:
     assert utterance.speech_ended_us == ended and utterance.over.is_set()
 
 
+async def test_knows_when_the_voice_in_a_clip_began() -> None:
+    clock = Clock()
+    mic = microphone(clock)
+    utterance = mic.say(clip(4, voice_frame=2))
+    await mic.frame()
+    await mic.frame()
+    assert utterance.voice_began_us == 0
+    await mic.frame()
+    began = clock.us
+    await mic.frame()
+    assert utterance.voice_began_us == began < utterance.speech_ended_us
+    at_once = mic.say(clip(1))
+    await mic.frame()
+    assert at_once.voice_began_us == at_once.speech_ended_us == clock.us
+
+
 async def test_clips_begin_where_windows_do() -> None:
     mic = Microphone(SILENCE, align=8, clock=Clock().now, sleep=Clock().sleep)
     await mic.frame()
@@ -135,6 +151,8 @@ def test_a_clip_says_where_its_speech_ends() -> None:
         Utterance(Clip([b"x"], 2))
     with pytest.raises(AssertionError):
         Utterance(Clip([], 0))
+    with pytest.raises(AssertionError):
+        Utterance(Clip([b"x", b"y"], 1, 1))
     assert clip(50).duration_ms == 1_000
 
 

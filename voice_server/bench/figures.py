@@ -15,6 +15,10 @@ from dataclasses import asdict, dataclass, field
 
 GAP_US_MAX = 60_000
 CUSHION_US = 60_000
+_COUNTS = (
+    "frames", "gaps", "late", "lost", "early", "placed", "bills", "bills_wrong",
+    "interruptions", "obeyed", "unasked",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -52,6 +56,11 @@ class Tally:
     added_us: list[int] = field(default_factory=list)
     # The same gap as the server measured it, whole, in milliseconds.
     server_gap_ms: list[int] = field(default_factory=list)
+    # From the beginning of a voice over a reply to the reply's end, of the obeyed.
+    stopped_us: list[int] = field(default_factory=list)
+    interruptions: int = 0
+    obeyed: int = 0
+    unasked: int = 0
     frames: int = 0
     gaps: int = 0
     gap_us_max: int = 0
@@ -73,9 +82,9 @@ class Tally:
         self.gap_us_max = max(self.gap_us_max, watch.gap_us_max)
 
     def add(self, other: Tally) -> None:
-        for name in ("added_us", "server_gap_ms", "failures"):
+        for name in ("added_us", "server_gap_ms", "stopped_us", "failures"):
             getattr(self, name).extend(getattr(other, name))
-        for name in ("frames", "gaps", "late", "lost", "early", "placed", "bills", "bills_wrong"):
+        for name in _COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.caller_cpu_s += other.caller_cpu_s
         self.gap_us_max = max(self.gap_us_max, other.gap_us_max)

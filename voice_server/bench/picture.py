@@ -1,4 +1,5 @@
-"""The curve of latency against calls, ours and others', as one SVG without any library."""
+"""The curve of latency against calls, ours and others', and below it how soon the server
+reacts to a voice, as one SVG without any library."""
 
 from __future__ import annotations
 
@@ -8,7 +9,9 @@ from dataclasses import dataclass
 from html import escape
 
 from .figures import Figures
+from .interruptions import Reactions, Spread
 from .peers import PEERS
+from .report import ANSWERS_MS_MAX, NAMES, STOPPED_BY, STOPS_MS_MAX
 
 WIDTH, HEIGHT = 860, 480
 LEFT, RIGHT, TOP, BOTTOM = 70, 250, 50, 60
@@ -16,7 +19,9 @@ _MS_MIN, _MS_MAX = 1.0, 4_000.0
 _TICKS_MS = (1, 3, 10, 30, 100, 300, 1_000, 3_000)
 _OURS = {"ws": "#0b6e4f", "json": "#1f77b4", "webrtc": "#b5179e"}
 _THEIRS = ("#8d6e63", "#78909c", "#a1887f", "#b0a04f", "#9e7bb5")
-_NAMES = {"ws": "WebSocket", "json": "WebSocket JSON", "webrtc": "WebRTC"}
+# The reactions, one line of the panel each.
+_LINE, _LABELS = 24, 330
+_REACTION_MS_MAX, _REACTION_TICK_MS = 500, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +34,53 @@ class Curve:
     points: tuple[tuple[int, float], ...]
 
 
-def svg(rows: Sequence[Figures]) -> str:
-    """p95 of added latency over the number of calls, both axes logarithmic."""
+def svg(rows: Sequence[Figures], reactions: Sequence[Reactions] = ()) -> str:
+    """p95 of added latency over the number of calls, both axes logarithmic; below it, where
+    there are any, the reactions from their p50 to their maximum, beside their bars."""
     curves = [*_ours(rows), *_theirs({row.transport for row in rows})]
     calls_max = max([10, *(calls for curve in curves for calls, _ in curve.points)])
     parts = [*_frame(calls_max)]
     for index, curve in enumerate(curves):
         parts += _draw(curve, calls_max)
         parts += _legend(curve, index)
+    parts += _panel(reactions) if reactions else []
     body = "\n".join(parts)
+    height = HEIGHT + (2 * len(reactions) * _LINE + 100 if reactions else 0)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
         f'font-family="sans-serif" font-size="12" role="img">\n'
         f"<title>Added latency, p95, against calls on one core</title>\n"
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>\n{body}\n</svg>\n'
+        f'<rect width="{WIDTH}" height="{height}" fill="white"/>\n{body}\n</svg>\n'
     )
+
+
+def _panel(reactions: Sequence[Reactions]) -> Iterable[str]:
+    top, bottom = HEIGHT + 50, HEIGHT + 60 + 2 * len(reactions) * _LINE
+    yield _text(LEFT, HEIGHT + 28, "Reactions in ms: p50 and p95, a line to the longest", size=15)
+    for ms in range(0, _REACTION_MS_MAX + 1, _REACTION_TICK_MS):
+        yield _line(_reaction_x(ms), top, _reaction_x(ms), bottom, "#e0e0e0")
+        yield _text(_reaction_x(ms), bottom + 16, str(ms), anchor="middle")
+    for index, row in enumerate(reactions):
+        y, name, colour = top + 20 + 2 * index * _LINE, NAMES[row.transport], _OURS[row.transport]
+        until, bar_ms = STOPPED_BY[row.transport], STOPS_MS_MAX[row.transport]
+        yield from _reaction(f"{name}: voice begins to {until}", row.stops, bar_ms, y, colour)
+        label = f"{name}: speech ends + silence to first sound"
+        yield from _reaction(label, row.answers, ANSWERS_MS_MAX, y + _LINE, colour)
+
+
+def _reaction(label: str, found: Spread, bar_ms: float, y: float, colour: str) -> Iterable[str]:
+    yield _text(_LABELS - 10, y + 4, label, anchor="end", size=11)
+    yield _line(_reaction_x(bar_ms), y - 10, _reaction_x(bar_ms), y + 10, "#c62828")
+    if found.count:
+        x50, x95 = _reaction_x(found.p50_ms), _reaction_x(found.p95_ms)
+        yield _line(x50, y, _reaction_x(found.max_ms), y, colour)
+        yield f'<circle cx="{x50:.1f}" cy="{y}" r="3" fill="{colour}"/>'
+        yield f'<circle cx="{x95:.1f}" cy="{y}" r="5" fill="{colour}"/>'
+
+
+def _reaction_x(ms: float) -> float:
+    share = min(max(ms, 0.0), _REACTION_MS_MAX) / _REACTION_MS_MAX
+    return _LABELS + (WIDTH - 40 - _LABELS) * share
 
 
 def _ours(rows: Sequence[Figures]) -> Iterable[Curve]:
@@ -53,7 +90,7 @@ def _ours(rows: Sequence[Figures]) -> Iterable[Curve]:
             for row in rows
             if row.transport == transport and not math.isnan(row.p95_ms)
         )
-        yield Curve(f"here, {_NAMES[transport]}", _OURS[transport], False, tuple(found))
+        yield Curve(f"here, {NAMES[transport]}", _OURS[transport], False, tuple(found))
 
 
 def _theirs(transports: set[str]) -> Iterable[Curve]:
@@ -66,7 +103,7 @@ def _theirs(transports: set[str]) -> Iterable[Curve]:
             if (peer.server, peer.transport) == (server, transport)
         )
         colour = _THEIRS[index % len(_THEIRS)]
-        yield Curve(f"{server}, {_NAMES[transport]}", colour, True, points)
+        yield Curve(f"{server}, {NAMES[transport]}", colour, True, points)
 
 
 def _x(calls: float, calls_max: int) -> float:

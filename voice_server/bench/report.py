@@ -1,4 +1,4 @@
-"""The figures as a table beside those of others, as bars met or missed, and as JSON."""
+"""The figures as tables, with those of others and the bars they meet or miss, and as JSON."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .figures import Figures
+from .interruptions import Reactions, Spread
 from .peers import NOTE, PEERS
 
 # Callers later than this do not measure the server any more.
@@ -31,6 +32,12 @@ class Bar:
 
 
 BARS = (Bar("ws", 40), Bar("webrtc", 15))
+# From the beginning of a voice to the end of the reply it speaks over, p95, in milliseconds: a
+# client with a buffer of its own is told, and one that plays what arrives hears silence.
+STOPS_MS_MAX = {"ws": 250.0, "json": 250.0, "webrtc": 400.0}
+STOPPED_BY = {"ws": "response.done", "json": "response.done", "webrtc": "silence"}
+# From the end of speech to the answer's first sound, beyond the endpointing silence.
+ANSWERS_MS_MAX = 150.0
 
 
 def is_met(bar: Bar, figures: Figures) -> bool:
@@ -38,7 +45,18 @@ def is_met(bar: Bar, figures: Figures) -> bool:
     return fluent and figures.turns > 0 and figures.p95_ms < bar.p95_ms_max
 
 
-def show(console: Console, rows: Sequence[Figures]) -> None:
+def yields(row: Reactions) -> bool:
+    """Every voice was obeyed, and soon enough; no reply ended by itself."""
+    faultless = row.is_sound and not row.unasked
+    return faultless and row.stops.p95_ms < STOPS_MS_MAX[row.transport]
+
+
+def answers(row: Reactions) -> bool:
+    """Every interruption was answered, and soon enough."""
+    return row.is_sound and row.answers.count > 0 and row.answers.p95_ms <= ANSWERS_MS_MAX
+
+
+def show(console: Console, rows: Sequence[Figures], reactions: Sequence[Reactions] = ()) -> None:
     console.print(_table(rows))
     for row in rows:
         for remark in remarks(row):
@@ -46,23 +64,29 @@ def show(console: Console, rows: Sequence[Figures]) -> None:
     for bar in BARS:
         for row in rows:
             if row.transport == bar.transport and row.calls >= bar.calls:
-                verdict = "[green]met[/]" if is_met(bar, row) else "[red]missed[/]"
+                verdict = _verdict(is_met(bar, row))
                 if row.waited > WAITED_MAX and not is_met(bar, row):
                     verdict += " (the server did not have its core to itself)"
                 console.print(
                     f"  Bar of {bar.calls} {NAMES[bar.transport]} calls, p95 under "
                     f"{bar.p95_ms_max:.0f} ms and no gap over 60 ms: {verdict} at {row.calls}"
                 )
+    if reactions:
+        console.print(_reactions(reactions))
+        for each in reactions:
+            for remark in remarks(each):
+                console.print(f"  {NAMES[each.transport]}, interruptions: {remark}")
     console.print(_peers({row.transport for row in rows}))
 
 
-def remarks(row: Figures) -> list[str]:
+def remarks(row: Figures | Reactions) -> list[str]:
     """What a reader must know before believing the row."""
     found = []
     if row.caller_lag_ms > CALLER_LAG_MS_MAX:
+        busy = f", their core {row.caller_load:.0%} busy" if isinstance(row, Figures) else ""
         found.append(
-            f"the callers were late themselves (p99 {row.caller_lag_ms} ms, their core "
-            f"{row.caller_load:.0%} busy): the latency is not the server's alone"
+            f"the callers were late themselves (p99 {row.caller_lag_ms} ms{busy}): the latency "
+            "is not the server's alone"
         )
     if row.waited > WAITED_MAX:
         found.append(
@@ -75,10 +99,11 @@ def remarks(row: Figures) -> list[str]:
     return found + [f"a call failed: {failure}" for failure in row.failures]
 
 
-def as_json(rows: Sequence[Figures]) -> dict[str, object]:
+def as_json(rows: Sequence[Figures], reactions: Sequence[Reactions] = ()) -> dict[str, object]:
     """JSON-ready; a figure that could not be measured is null."""
     return {
         "measured": [_without_nan(row.as_json()) for row in rows],
+        "reactions": [_reaction_json(row) for row in reactions],
         "peers": {"note": NOTE, "figures": [asdict(peer) for peer in PEERS]},
     }
 
@@ -104,6 +129,49 @@ def _table(rows: Sequence[Figures]) -> Table:
         "busy they were"
     )
     return table
+
+
+def _reaction_json(row: Reactions) -> dict[str, object]:
+    stops = {"until": STOPPED_BY[row.transport], "p95_ms_below": STOPS_MS_MAX[row.transport]}
+    bars = {
+        "stops": {**stops, "met": yields(row)},
+        "answers": {"p95_ms_max": ANSWERS_MS_MAX, "met": answers(row)},
+    }
+    return {**row.as_json(), "bars": bars}
+
+
+def _reactions(rows: Sequence[Reactions]) -> Table:
+    table = Table(title="Speaking over a reply, and the answer (ms)")
+    for title in (
+        "transport", "from", "to", "calls", "n", "missed", "unasked", "p50", "p95", "max", "bar", ""
+    ):  # fmt: skip
+        words = title in {"transport", "from", "to"}
+        table.add_column(title, justify="left" if words else "right", no_wrap=True)
+    for row in rows:
+        name, calls = NAMES[row.transport], str(row.calls)
+        table.add_row(
+            name, "voice begins", STOPPED_BY[row.transport], calls, str(row.stops.count),
+            str(row.interruptions - row.obeyed - row.unasked), str(row.unasked),
+            *_spread(row.stops), f"< {STOPS_MS_MAX[row.transport]:.0f}", _verdict(yields(row)),
+        )  # fmt: skip
+        table.add_row(
+            name, "speech ends + silence", "first sound", calls, str(row.answers.count),
+            str(row.lost), str(row.early),
+            *_spread(row.answers), f"≤ {ANSWERS_MS_MAX:.0f}", _verdict(answers(row)),
+        )  # fmt: skip
+    table.caption = (
+        "missed: the reply went on, or no answer came; unasked: it ended, or came, too soon; "
+        "a bar is for p95"
+    )
+    return table
+
+
+def _spread(spread: Spread) -> tuple[str, str, str]:
+    return _ms(spread.p50_ms), _ms(spread.p95_ms), _ms(spread.max_ms)
+
+
+def _verdict(met: bool) -> str:
+    return "[green]met[/]" if met else "[red]missed[/]"
 
 
 def _cpu(row: Figures) -> str:

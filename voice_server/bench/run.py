@@ -23,14 +23,20 @@ from voice_server.client.http import is_loopback
 from voice_server.client.microphone import Lag, now_us
 from voice_server.client.own_server import OwnServer, own_server
 
-from .callers import Load
 from .figures import Figures, Tally, percentile
+from .interruptions import Reactions, Spread
+from .load import Load
 from .processes import Cost, cost_of
+from .speech import Speech
 
 TRANSPORTS = ("ws", "json", "webrtc")
 # Nineteen windows of the detector: no part of a window is taken for the server's delay.
 SILENCE_MS = 608
 CALLS_MAX, SECONDS_MAX = 2_000, 3_600
+INTERRUPTIONS_MAX = 10_000
+# So many callers share the interruptions; each of these may take a caller this long.
+INTERRUPTERS = 4
+_INTERRUPTION_S_MAX = 8.0
 _CALLERS_START_US = 2_500_000
 _JOIN_EVERY_MS, _JOIN_MS_MAX = 100, 8_000
 _SETTLE_US = 2_000_000
@@ -44,11 +50,13 @@ class NotLoopback(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to measure: each number of calls on each transport, for so many seconds."""
+    """What to measure: each number of calls on each transport, for so many seconds, and on
+    each transport so many `interruptions` in all."""
 
     points: tuple[tuple[str, int], ...]
     seconds: float
-    clips: tuple[tuple[str, int], ...]
+    speech: Speech
+    interruptions: int = 0
     url: str = ""
     key: str = ""
     seed: int = 1
@@ -89,6 +97,44 @@ async def measure(plan: Plan, told: Callable[[str], None]) -> AsyncIterator[Figu
                 yield await _point(plan, server, transport, calls)
 
 
+async def measure_reactions(plan: Plan, told: Callable[[str], None]) -> AsyncIterator[Reactions]:
+    """How each transport of the plan takes interruptions. Raises `CallFailed`, `NotLoopback`."""
+    if plan.url:
+        loopback(plan.url)
+    for transport in dict.fromkeys(transport for transport, _ in plan.points):
+        if plan.interruptions:
+            told(f"{transport}, {plan.interruptions} interruptions")
+            with tempfile.TemporaryDirectory(prefix="voice-bench-") as folder:
+                async with _server(plan, Path(folder)) as server:
+                    yield await _react(plan, server, transport)
+
+
+async def _react(plan: Plan, server: OwnServer, transport: str) -> Reactions:
+    await _warm_up(plan, server, transport)
+    calls = min(INTERRUPTERS, plan.interruptions)
+    each = math.ceil(plan.interruptions / calls)
+    seconds = each * _INTERRUPTION_S_MAX
+    load = _load(plan, server, transport, calls, seconds=seconds)
+    load = replace(load, recordings=plan.speech.objections, interruptions=each)
+    begun_us, begun = now_us(), _cost(server)
+    tally = await _process(0, load)
+    return _reactions(load, tally, (now_us() - begun_us) / 1e6, begun, _cost(server))
+
+
+def _reactions(load: Load, tally: Tally, seconds: float, begun: Cost, ended: Cost) -> Reactions:
+    lag = Lag()
+    lag.counts = tally.lag_counts or lag.counts
+    return Reactions(
+        transport=load.transport, calls=load.calls, interruptions=tally.interruptions,
+        obeyed=tally.obeyed, unasked=tally.unasked,
+        stops=Spread.of(tally.stopped_us), answers=Spread.of(tally.added_us),
+        lost=tally.lost, early=tally.early,
+        placed=tally.placed, bills=tally.bills, bills_wrong=tally.bills_wrong,
+        waited=(ended.waited_s - begun.waited_s) / seconds,
+        caller_lag_ms=lag.percentile_ms(0.99), failures=tuple(tally.failures),
+    )  # fmt: skip
+
+
 def settings_for(folder: Path) -> Mapping[str, object]:
     """A server whose engines answer at once, with money for every call."""
     return {
@@ -111,13 +157,16 @@ async def _server(plan: Plan, folder: Path) -> AsyncIterator[OwnServer]:
 
 
 async def _point(plan: Plan, server: OwnServer, transport: str, calls: int) -> Figures:
-    # The first call loads what every call shares; it must not be charged to the others.
-    warm_up = _load(plan, server, transport, 1, seconds=1.0)
-    await _call([warm_up], server)
+    await _warm_up(plan, server, transport)
     before = _cost(server)
     load = _load(plan, server, transport, calls, seconds=plan.seconds)
     tally, (begun, ended) = await _call(_shares(load), server)
     return _figures(load, tally, before, begun, ended)
+
+
+async def _warm_up(plan: Plan, server: OwnServer, transport: str) -> None:
+    """The first call loads what every call shares; it must not be charged to the others."""
+    await _call([_load(plan, server, transport, 1, seconds=1.0)], server)
 
 
 def _load(plan: Plan, server: OwnServer, transport: str, calls: int, *, seconds: float) -> Load:
@@ -125,8 +174,9 @@ def _load(plan: Plan, server: OwnServer, transport: str, calls: int, *, seconds:
     join_us = now_us() + _CALLERS_START_US
     begin_us = join_us + calls * join_every_ms * 1_000 + _SETTLE_US
     return Load(
-        url=server.url, key=plan.key, transport=transport, calls=calls, clips=plan.clips,
-        silence_ms=SILENCE_MS, join_us=join_us, join_every_ms=join_every_ms, begin_us=begin_us,
+        url=server.url, key=plan.key, transport=transport, calls=calls,
+        recordings=plan.speech.turns, silence_ms=SILENCE_MS,
+        join_us=join_us, join_every_ms=join_every_ms, begin_us=begin_us,
         end_us=begin_us + int(seconds * 1e6), seed=plan.seed,
     )  # fmt: skip
 

@@ -3,14 +3,20 @@
 Added latency counts from the end of speech, so that moment must not be a matter of taste: it
 is where the detector that the server uses stops calling it speech, on the very sound the
 server will get. A recording is cut before its first long pause, because there the server
-would rightly answer.
+would rightly answer; where it is cut within speech, speech ends with it.
+
+How soon a reply yields counts from the beginning of the voice, and there the detector would be
+a lenient judge, because it takes its time to be sure: it is where the sound becomes loud.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from engines.audio import OpusDecoder, wav
 from engines.silero import SileroDetector
@@ -24,6 +30,8 @@ from engines.speech import (
 )
 from voice_server.client.clips import opus_packets, read_clip
 
+from .load import Recording
+
 SENTENCES = (
     "Could you please tell me once more what a verb is?",
     "I would like to practise the past tense today.",
@@ -32,6 +40,11 @@ SENTENCES = (
 _BYTES_PER_MS = 2 * PCM_RATE_HZ // 1_000
 _TAIL_MS = 320
 _SPEECH_MS_MIN, _SPEECH_MS_MAX = 600, 3_000
+# What is said over a reply is short, so that there is time for many.
+_OBJECTION_MS_MAX = 1_200
+_PIECE_MS = 20
+_PIECE = PCM_RATE_HZ * _PIECE_MS // 1_000
+_LOUD_SHARE = 0.95
 _SPEECH_ABOVE, _SILENCE_BELOW = 0.50, 0.35
 
 
@@ -39,32 +52,59 @@ class NoSpeech(Exception):
     """None of the recordings holds speech that can be used."""
 
 
-async def prepare(
-    recordings: Sequence[Path], folder: Path, *, pause_ms: int
-) -> tuple[tuple[str, int], ...]:
-    """Write each usable recording into `folder` as WAV; its path and where its speech ends,
-    in milliseconds. Without recordings eSpeak NG speaks. Raises `NoSpeech`, `BadAudio`."""
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """What callers say in their turn, and the shorter things they say over a reply."""
+
+    turns: tuple[Recording, ...]
+    objections: tuple[Recording, ...]
+
+
+async def prepare(recordings: Sequence[Path], folder: Path, *, pause_ms: int) -> Speech:
+    """Write each usable recording into `folder` as WAV, once for a turn and once for an
+    objection. Without recordings eSpeak NG speaks. Raises `NoSpeech`, `BadAudio`."""
     detector = SileroDetector()
     await detector.start()
     try:
         sounds = [read_clip(path) for path in recordings] or [s async for s in _spoken()]
-        found: list[tuple[str, int]] = []
-        for index, pcm in enumerate(sounds):
-            with contextlib.suppress(NoSpeech):
-                cut, speech_ms = await _cut(detector, pcm, pause_ms)
-                path = folder / f"clip-{index}.wav"
-                path.write_bytes(wav(cut, PCM_RATE_HZ))
-                found.append((str(path), speech_ms))
+        turns = await _write(detector, sounds, folder / "turn", pause_ms, _SPEECH_MS_MAX)
+        objections = await _write(detector, sounds, folder / "over", pause_ms, _OBJECTION_MS_MAX)
     finally:
         await detector.close()
-    if not found:
+    if not turns or not objections:
         raise NoSpeech("none of the recordings holds a stretch of speech that can be used")
+    return Speech(turns, objections)
+
+
+async def _write(
+    detector: SileroDetector, sounds: Sequence[bytes], path: Path, pause_ms: int, longest_ms: int
+) -> tuple[Recording, ...]:
+    """The files are called as `path`, with a number and a suffix."""
+    found = []
+    for index, pcm in enumerate(sounds):
+        with contextlib.suppress(NoSpeech):
+            cut, speech_ms = await _cut(detector, pcm, pause_ms, longest_ms)
+            file = path.with_name(f"{path.name}-{index}.wav")
+            file.write_bytes(wav(cut, PCM_RATE_HZ))
+            found.append(Recording(str(file), min(voice_begins_ms(cut), speech_ms), speech_ms))
     return tuple(found)
 
 
-async def _cut(detector: SileroDetector, pcm: bytes, pause_ms: int) -> tuple[bytes, int]:
+def voice_begins_ms(pcm: bytes) -> int:
+    """Where speech (16 kHz, with little before it) becomes audible: the first 20 ms that are
+    less than 20 dB below its loud parts. `pcm` holds 20 ms at least."""
+    samples = np.frombuffer(pcm, "<i2").astype(np.float64)
+    pieces = samples[: samples.size // _PIECE * _PIECE].reshape(-1, _PIECE)
+    loudness = np.sqrt(np.mean(pieces**2, axis=1))
+    heard = loudness > np.quantile(loudness, _LOUD_SHARE) / 10
+    return int(np.argmax(heard)) * _PIECE_MS
+
+
+async def _cut(
+    detector: SileroDetector, pcm: bytes, pause_ms: int, longest_ms: int
+) -> tuple[bytes, int]:
     """The first stretch of speech without a pause that would end a turn."""
-    begin_ms, end_ms = _stretch(await _probabilities(detector, pcm), pause_ms, _SPEECH_MS_MAX)
+    begin_ms, end_ms = _stretch(await _probabilities(detector, pcm), pause_ms, longest_ms)
     begin_ms = max(0, begin_ms - _TAIL_MS)
     cut = pcm[begin_ms * _BYTES_PER_MS : (end_ms + _TAIL_MS) * _BYTES_PER_MS]
     # The server hears it after Opus and followed by quiet: measure the end on that.

@@ -23,9 +23,9 @@ def read_clip(path: Path, *, seconds_max: float = CLIP_SECONDS_MAX) -> bytes:
     return b"".join(frame.samples for frame in read_audio(path, seconds_max=seconds_max))
 
 
-def framed(pcm: bytes, wire: Wire, *, speech_ms: int | None = None) -> Clip:
-    """16 kHz sound as frames for `wire`; the speech in it ends at `speech_ms`.
-    Raises `BadAudio` where there is no sound at all."""
+def framed(pcm: bytes, wire: Wire, *, speech_ms: int | None = None, voice_ms: int = 0) -> Clip:
+    """16 kHz sound as frames for `wire`; the speech in it begins at `voice_ms` and ends at
+    `speech_ms`. Raises `BadAudio` where there is no sound at all."""
     if not pcm:
         raise BadAudio("there is no sound in it")
     speech_ms = len(pcm) * 1_000 // (2 * PCM_RATE_HZ) if speech_ms is None else speech_ms
@@ -35,7 +35,8 @@ def framed(pcm: bytes, wire: Wire, *, speech_ms: int | None = None) -> Clip:
     else:
         pieces = _pieces(_resampled(pcm, WIRE_RATE_HZ), 2 * WIRE_RATE_HZ * FRAME_MS // 1_000)
         frames = pieces if wire is Wire.PCM else [appended(piece) for piece in pieces]
-    return Clip(frames, min(max(1, -(-speech_ms // FRAME_MS)), len(frames)))
+    speech_frames = min(max(1, -(-speech_ms // FRAME_MS)), len(frames))
+    return Clip(frames, speech_frames, min(voice_ms // FRAME_MS, speech_frames - 1))
 
 
 def opus_packets(pcm: bytes) -> list[bytes]:

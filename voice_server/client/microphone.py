@@ -35,10 +35,11 @@ def now_us() -> int:
 @dataclass(frozen=True, slots=True)
 class Clip:
     """Frames of 20 ms, ready for the wire. The first `speech_frames` of them hold the speech,
-    whatever follows is the recording's own silence."""
+    whatever follows is the recording's own silence; so is what precedes `voice_frame`."""
 
     frames: Sequence[Frame]
     speech_frames: int
+    voice_frame: int = 0
 
     @property
     def duration_ms(self) -> int:
@@ -48,19 +49,23 @@ class Clip:
 class Utterance:
     """A clip on its way out.
 
-    `speech_ended_us` is when the last frame that holds speech was handed over, and `over` is
-    set when the last frame was; a microphone that is switched off says neither.
+    `voice_began_us` and `speech_ended_us` are when the first frame with a voice in it and the
+    last one that holds speech were handed over, and `over` is set when the last frame was; a
+    microphone that is switched off says none of them.
     """
 
-    __slots__ = ("clip", "over", "sent", "speech_ended_us")
+    __slots__ = ("clip", "over", "sent", "speech_ended_us", "voice_began_us")
 
     def __init__(self, clip: Clip) -> None:
         assert clip.frames and 0 < clip.speech_frames <= len(clip.frames)
-        self.clip, self.sent, self.speech_ended_us = clip, 0, 0
+        assert 0 <= clip.voice_frame < clip.speech_frames
+        self.clip, self.sent, self.voice_began_us, self.speech_ended_us = clip, 0, 0, 0
         self.over = asyncio.Event()
 
     def next(self, at_us: int) -> Frame:
         frame = self.clip.frames[self.sent]
+        if self.sent == self.clip.voice_frame:
+            self.voice_began_us = at_us
         self.sent += 1
         if self.sent == self.clip.speech_frames:
             self.speech_ended_us = at_us

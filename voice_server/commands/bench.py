@@ -1,5 +1,6 @@
-"""Measure how many calls one core holds: callers with real speech against a server whose
-engines answer at once, each in processes and on cores of their own.
+"""Measure how many calls one core holds, and how soon a reply yields to a voice: callers with
+real speech against a server whose engines answer at once, each in processes and on cores of
+their own.
 
 Without --url a fresh server is started for each row, pinned to one core. Only loopback
 addresses are called.
@@ -20,24 +21,29 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from voice_server.bench.figures import Figures
+    from voice_server.bench.interruptions import Reactions
     from voice_server.bench.run import Plan
 
-HELP = "measure how many calls one core holds"
-_CALLS = {"ws": (1, 10, 20, 40), "json": (1, 20), "webrtc": (1, 5, 10, 15)}
+HELP = "measure how many calls one core holds, and how soon a reply yields to a voice"
+_CALLS = {"ws": (1, 20, 40), "json": (20,), "webrtc": (1, 15)}
 _RECORDINGS_MAX = 6
 # Into a file the table goes whole.
-_WIDTH = 132
+_WIDTH = 144
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "exit codes:\n  0  measured\n  1  a turn, a call or a bill was lost\n  2  wrong use"
+        "exit codes:\n  0  measured\n  1  a turn, an interruption, a call or a bill was lost\n"
+        "  2  wrong use"
     )
     parser.add_argument("--calls", help="numbers of calls, such as 1,10,40 (default: a ladder)")
     parser.add_argument(
         "--transport", default="ws,json,webrtc", help="of ws, json, webrtc (default: all)"
     )
-    parser.add_argument("--seconds", type=float, default=15.0, help="of each row (default: 15)")
+    parser.add_argument("--seconds", type=float, default=12.0, help="of each row (default: 12)")
+    parser.add_argument(
+        "--interruptions", type=int, default=32, help="on each transport; 0: none (default: 32)"
+    )
     parser.add_argument(
         "--audio", type=Path, action="append", default=[], metavar="PATH",
         help="a recording, or a folder of them, to speak with (default: eSpeak NG speaks)",
@@ -65,51 +71,64 @@ def run(options: argparse.Namespace) -> int:
         if options.url:
             loopback(options.url)
         with tempfile.TemporaryDirectory(prefix="voice-bench-") as folder:
-            rows = asyncio.run(_measure(options, points, Path(folder), console))
+            measured = asyncio.run(_measure(options, points, Path(folder), console))
     except (NotLoopback, NoSpeech, BadAudio, ValueError, OSError) as error:
         print(f"voice-server bench: {error}", file=sys.stderr)
         return 2
     except CallFailed as error:
         print(f"voice-server bench: {error}", file=sys.stderr)
         return 1
-    _write(options.output, rows, console)
-    return 0 if all(row.is_sound for row in rows) else 1
+    _write(options.output, *measured, console)
+    return 0 if all(row.is_sound for rows in measured for row in rows) else 1
 
 
 async def _measure(
     options: argparse.Namespace, points: tuple[tuple[str, int], ...], folder: Path, console: Console
-) -> list[Figures]:
+) -> tuple[list[Figures], list[Reactions]]:
     from voice_server.bench.run import SILENCE_MS, Plan, cores
     from voice_server.bench.speech import prepare
 
     console.print("Preparing speech …", style="dim")
-    clips = await prepare(_recordings(options.audio), folder, pause_ms=SILENCE_MS)
+    speech = await prepare(_recordings(options.audio), folder, pause_ms=SILENCE_MS)
     found = cores(sorted(os.sched_getaffinity(0)))
     told = f"Server on core {found.server}, callers on {', '.join(map(str, found.callers))}."
     if found.shared:
         told += " There is only one core: the callers slow the server down."
     console.print(told, style="dim")
-    plan = Plan(points, options.seconds, clips, options.url, options.key, options.seed)
+    plan = Plan(
+        points, options.seconds, speech, options.interruptions,
+        options.url, options.key, options.seed,
+    )  # fmt: skip
     return await _rows(plan, console)
 
 
-async def _rows(plan: Plan, console: Console) -> list[Figures]:
+async def _rows(plan: Plan, console: Console) -> tuple[list[Figures], list[Reactions]]:
     from voice_server.bench.report import show
-    from voice_server.bench.run import measure
+    from voice_server.bench.run import measure, measure_reactions
 
-    rows = []
+    rows, reactions = [], []
     with console.status("…") as status:
-        async for row in measure(plan, lambda what: status.update(f"Measuring {what} …")):
+
+        def told(what: str) -> None:
+            status.update(f"Measuring {what} …")
+
+        async for row in measure(plan, told):
             rows.append(row)
             console.print(f"  {row.transport} {row.calls}: p95 {row.p95_ms:.0f} ms", style="dim")
-    show(console, rows)
-    return rows
+        async for each in measure_reactions(plan, told):
+            reactions.append(each)
+            found = f"{each.obeyed} of {each.interruptions}, p95 {each.stops.p95_ms:.0f} ms"
+            console.print(f"  {each.transport} interruptions obeyed: {found}", style="dim")
+    show(console, rows, reactions)
+    return rows, reactions
 
 
 def _points(options: argparse.Namespace) -> tuple[tuple[str, int], ...]:
     """What to measure, refused where it would be endless. Raises `ValueError`."""
-    from voice_server.bench.run import CALLS_MAX, SECONDS_MAX, TRANSPORTS
+    from voice_server.bench.run import CALLS_MAX, INTERRUPTIONS_MAX, SECONDS_MAX, TRANSPORTS
 
+    if not 0 <= options.interruptions <= INTERRUPTIONS_MAX:
+        raise ValueError(f"--interruptions must be from 0 to {INTERRUPTIONS_MAX}")
     if not 0 < options.seconds <= SECONDS_MAX:
         raise ValueError(f"--seconds must be more than 0 and at most {SECONDS_MAX}")
     transports = [name.strip() for name in options.transport.split(",") if name.strip()]
@@ -138,11 +157,13 @@ def _recordings(given: list[Path]) -> list[Path]:
     return found
 
 
-def _write(folder: Path, rows: list[Figures], console: Console) -> None:
+def _write(
+    folder: Path, rows: list[Figures], reactions: list[Reactions], console: Console
+) -> None:
     from voice_server.bench.picture import svg
     from voice_server.bench.report import as_json
 
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "bench.json").write_text(json.dumps(as_json(rows), indent=2))
-    (folder / "bench.svg").write_text(svg(rows))
+    (folder / "bench.json").write_text(json.dumps(as_json(rows, reactions), indent=2))
+    (folder / "bench.svg").write_text(svg(rows, reactions))
     console.print(f"Written: {folder / 'bench.json'} and {folder / 'bench.svg'}", style="dim")
