@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import math
 import struct
@@ -16,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import uvicorn
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
+from websockets.asyncio import client
 
 from engines.cascade import Cascade
 from engines.scripted import ScriptedDialogue, ScriptedSpeechToText, ScriptedTextToSpeech
@@ -28,6 +30,12 @@ from voice_server.calls.session import Link, Session, Summary
 LOUD = 1_000
 # Only reached when a promise is broken; a busy machine is no reason to break one.
 PATIENCE_S = 60.0
+
+# A WebSocket as clients open it, but for their haste: ten seconds are soon over where a server
+# shares its loop, or the machine, with many.
+connect = functools.partial(
+    client.connect, open_timeout=PATIENCE_S, close_timeout=PATIENCE_S, ping_timeout=PATIENCE_S
+)
 
 
 class LoudIsSpeech:

@@ -14,7 +14,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from engines.audio import OpusDecoder, OpusEncoder, pcm_to_alaw, pcm_to_mulaw
@@ -37,6 +37,7 @@ from voice_server.web.server import uvicorn_config
 from .exchange import (
     PATIENCE_S,
     Exchange,
+    connect,
     eventually,
     loudness,
     nothing_left,

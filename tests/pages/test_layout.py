@@ -51,7 +51,7 @@ async def test_a_phone_shows_every_state_without_scrolling_sideways(
 
 async def test_every_page_says_what_it_may_load(server: Server) -> None:
     for path in ("/", "/call"):
-        policy = httpx2.get(server.url + path).headers["content-security-policy"]
+        policy = httpx2.get(server.url + path, timeout=60).headers["content-security-policy"]
         assert "default-src 'self'" in policy
         assert "unsafe" not in policy
 

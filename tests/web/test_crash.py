@@ -22,13 +22,12 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
-from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from billing import records
 from billing.audit import audit
 from billing.database import Database
-from tests.calls.exchange import PATIENCE_S, eventually
+from tests.calls.exchange import PATIENCE_S, connect, eventually
 
 KILLS = 50
 LEASE_S = 1.0

@@ -14,9 +14,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from websockets.asyncio.client import connect
 
-from tests.calls.exchange import PATIENCE_S, eventually, silence, tone
+from tests.calls.exchange import PATIENCE_S, connect, eventually, silence, tone
 from tests.calls.test_webrtc import Client
 
 from .outside import Outside, outside

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from engines.audio import OpusEncoder
-from tests.calls.exchange import PATIENCE_S, eventually, silence, tone
+from tests.calls.exchange import PATIENCE_S, connect, eventually, silence, tone
 
 from .outside import Line, Outside, call_to, line_to, outside
 from .served import scripted, served
@@ -438,7 +438,7 @@ async def check_answers(socket: ClientConnection) -> None:
 
 async def stream(url: str, rng: random.Random, answered: set[str]) -> None:
     """One client of no sense: says what comes to its mind, and leaves in some way."""
-    async with connect(url, compression=None, max_size=None, close_timeout=PATIENCE_S) as socket:
+    async with connect(url, compression=None, max_size=None) as socket:
         assert socket.response is not None
         answered.add(id_of(socket.response.headers["location"]))
         async with asyncio.TaskGroup() as group:

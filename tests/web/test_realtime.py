@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-from tests.calls.exchange import PATIENCE_S, eventually, nothing_left, silence, tone
+from tests.calls.exchange import PATIENCE_S, connect, eventually, nothing_left, silence, tone
 from tests.calls.test_webrtc import Client
 
 from .served import Served, scripted, served

@@ -18,9 +18,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
-from websockets.asyncio.client import connect
 
-from tests.calls.exchange import PATIENCE_S, eventually, serving
+from tests.calls.exchange import PATIENCE_S, connect, eventually, serving
 from voice_server.web import server as module
 from voice_server.web.server import uvicorn_config
 
