@@ -27,7 +27,7 @@ WAIT_S = 30.0
 class Encoders:
     """Encodes up to `streams_max` streams at once. The worker starts with the first of them."""
 
-    def __init__(self, *, streams_max: int = 16, nice: int = 10) -> None:
+    def __init__(self, *, streams_max: int = 16, nice: int = 5) -> None:
         self._pool = WorkerPool(
             "engines.encoding_worker", workers=1, jobs_per_worker=streams_max, name="encoder",
             nice=nice, wait_s=WAIT_S,

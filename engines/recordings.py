@@ -60,7 +60,7 @@ class Recording:
 class Recordings:
     """Opens recordings, `workers` at a time. The workers start when the first one comes."""
 
-    def __init__(self, *, workers: int = 2, nice: int = 10) -> None:
+    def __init__(self, *, workers: int = 2, nice: int = 5) -> None:
         self._pool = WorkerPool(
             "engines.recordings_worker", workers=workers, name="decoder", nice=nice, wait_s=WAIT_S
         )

@@ -17,16 +17,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from . import aliases
+from . import aliases, turn_weights
 from .models import missing_from
 from .openai_chat import ChatOptions
-from .speech import Dialogue, EngineError, EngineSettings, SpeechToText, TextToSpeech
+from .speech import (
+    Dialogue,
+    EndOfTurn,
+    EngineError,
+    EngineSettings,
+    SpeechToText,
+    TextToSpeech,
+)
 
 logger = logging.getLogger(__name__)
 
 AUTO, CHAT = "auto", "openai"
 LANGUAGES = ("en", "ru")
-BACKGROUND_NICE, BACKGROUND_WAIT_S = 10, 120.0
+BACKGROUND_NICE, BACKGROUND_WAIT_S = 5, 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +124,7 @@ class Registry:
         for language in LANGUAGES:
             name, notice = self.hears(self._options.speech_to_text, language)
             logger.info("%s is heard by %s. %s", language, name or "nobody", notice)
+        logger.info("semantic_vad: %s", _TURN_NOTICES[self.end_of_turn() is not None])
         name, _ = self.hears(self._options.speech_to_text, LANGUAGES[0])
         self._make(SPEECH_TO_TEXT, name)
         self._make(DIALOGUES, self._options.dialogue)
@@ -147,6 +155,16 @@ class Registry:
 
     def text_to_speech(self, name: str) -> TextToSpeech:
         return cast(TextToSpeech, self._make(TEXT_TO_SPEECH, name, self._options.text_to_speech))
+
+    def end_of_turn(self) -> EndOfTurn | None:
+        """Who can hear that a user has finished; None where the weights for it are not here."""
+        if turn_weights.NAME not in self._made:
+            weights = turn_weights.find(self._options.models_dir)
+            if weights is None:
+                return None
+            turns = importlib.import_module("engines.turns")
+            self._made[turn_weights.NAME] = turns.SmartTurn(weights)
+        return cast(EndOfTurn, self._made[turn_weights.NAME])
 
     async def ready(self, engine: object) -> None:
         """Wait until an engine that was made just now can work. Raises `EngineError`."""
@@ -200,6 +218,7 @@ class Registry:
             "speech_to_text": heard,
             "dialogue": self._dialogue_of(settings.dialogue),
             "text_to_speech": speaks,
+            "end_of_turn": turn_weights.NAME if self.end_of_turn() else "pauses",
             "voice": settings.voice,
             "language": settings.language,
             "notice": notice,
@@ -324,6 +343,13 @@ _NOTICES = {
         "clearly. For better ears: voice-server models pull base."
     ),
     "scripted": "Scripted stand-ins are in use: they hear and say the same whatever you do.",
+}
+_TURN_NOTICES = {
+    True: "Smart Turn hears whether a turn has ended.",
+    False: (
+        "turns end by pauses and last words alone, for Smart Turn's weights are not here; fetch "
+        f"them with: voice-server models pull {turn_weights.NAME}"
+    ),
 }
 _OTHER_KINDS = {
     "speech_to_text": "not turn speech into text", "text_to_speech": "not turn text into speech",

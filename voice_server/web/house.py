@@ -37,6 +37,7 @@ from voice_server.config import Config
 
 from .auth import Gate
 from .places import Places
+from .vault import MemoryVault, RedisVault, Vault
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class House:
     wheel: Wheel
     switchboard: Switchboard
     gate: Gate
+    vault: Vault
     settings: EngineSettings
     rules: Rules
     # For files: engines that no caller waits for, and what opens and makes files.
@@ -68,6 +70,8 @@ class House:
     uploads: Places
     transcriptions: Places
     speeches: Places
+    # Set when the calls have ended and the server lets go: what is then still at work stops.
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
     engines_warm: asyncio.Event = field(default_factory=asyncio.Event)
     engines_trouble: str = ""
 
@@ -125,6 +129,7 @@ async def open_house(config: Config) -> AsyncIterator[House]:
         directory = await _directory(config, stack)
         wheel = Wheel(asyncio.get_running_loop())
         stack.callback(wheel.close)
+        vault = await _vault(config, stack)
         caller = Caller(local.user_id, local.name)
         switchboard = Switchboard(
             usage=usage, directory=directory, engines=engines, ears=ears,
@@ -139,7 +144,10 @@ async def open_house(config: Config) -> AsyncIterator[House]:
             ),
             transcriptions=Places(config.transcriptions_max, what="recordings"),
             speeches=Places(config.speeches_max, what="texts"),
-            gate=Gate(key=config.api_key.get_secret_value(), local=caller, host=config.host),
+            vault=vault,
+            gate=Gate(
+                key=config.api_key.get_secret_value(), local=caller, host=config.host, vault=vault
+            ),
         )  # fmt: skip
         group = await stack.enter_async_context(asyncio.TaskGroup())
         for work in (_warm_up(house), usage.keep_reaping()):
@@ -167,6 +175,16 @@ async def _directory(config: Config, stack: AsyncExitStack) -> Directory:
     directory = RedisDirectory(config.redis_url)
     stack.push_async_callback(directory.close)
     return directory
+
+
+async def _vault(config: Config, stack: AsyncExitStack) -> Vault:
+    vault: Vault
+    if config.redis_url:
+        vault = RedisVault(config.redis_url, per_user_max=config.client_secrets_per_user_max)
+    else:
+        vault = MemoryVault(per_user_max=config.client_secrets_per_user_max)
+    stack.push_async_callback(vault.close)
+    return vault
 
 
 def engine_options(config: Config) -> EngineOptions:

@@ -217,6 +217,7 @@ def run(app: Starlette, config: Config) -> None:
     async def drain() -> None:
         house: House = app.state.house
         await house.switchboard.drain(config.drain_seconds)
+        house.ending.set()
 
     def is_warm() -> bool:
         house: House = app.state.house

@@ -64,13 +64,13 @@ async def speech(request: Request) -> Response:
         making = _Making(house, asked, engine)
         pieces = making.pieces(stack.pop_all())
     try:
-        first = await while_connected(request.receive, anext(pieces))
+        first = await while_connected(request.receive, house.ending, anext(pieces))
     except NoSuchVoice as error:
         raise _bad("voice", f"is unknown: {error}") from None
     except NothingToSay as error:
         raise _bad("input", f"cannot be spoken: {error}") from None
     media_type = "text/event-stream" if asked.events else MEDIA_TYPES[asked.audio_format]
-    return Streamed(first, pieces, media_type=media_type)
+    return Streamed(first, pieces, media_type=media_type, ending=house.ending)
 
 
 class _Making:

@@ -70,10 +70,11 @@ async def _write_down(request: Request, *, translates: bool) -> Response:
         engine = _engine(house, asked)
         stack.enter_context(house.transcriptions.one())
         if not asked.streams:
-            return await while_connected(request.receive, _whole(house, form, asked, engine))
+            work = _whole(house, form, asked, engine)
+            return await while_connected(request.receive, house.ending, work)
         events = _events(house, form, asked, engine, stack.pop_all())
-    first = await while_connected(request.receive, anext(events))
-    return Streamed(first, events, media_type="text/event-stream")
+    first = await while_connected(request.receive, house.ending, anext(events))
+    return Streamed(first, events, media_type="text/event-stream", ending=house.ending)
 
 
 def _engine(house: House, asked: Asked) -> SpeechToText:
