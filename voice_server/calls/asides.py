@@ -22,7 +22,7 @@ from engines.speech import (
 )
 
 from . import events as ev
-from .reply import Piece, Reply
+from .reply import Reply
 
 ASIDES_MAX = 8
 NEVER_MS = 1 << 62
@@ -64,13 +64,12 @@ class Asides:
         turn, aside = event.turn, self._open[event.turn]
         aside.ends_ms = ends_ms
         match event:
-            case ReplyText(_, text):
-                aside.reply.pieces.append(Piece(text))
+            case ReplyText(_, text) if aside.reply.add_text(text):
                 self._do(ev.ReplySaid(turn, text))
             case ReplyCall(_, piece) if aside.reply.add_call(piece):
                 self._do(ev.Called(turn, piece))
-            case ReplyCall():
-                self._fail(turn, "the reply asked for too much")
+            case ReplyText() | ReplyCall():
+                self._fail(turn, "the reply is too long")
             case ReplyDone(_, _, cut):
                 self._do(ev.ReplyMade(turn, cut))
                 self._end(turn, "completed", "")

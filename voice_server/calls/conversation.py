@@ -51,7 +51,7 @@ from . import wishes
 from .allowance import Due
 from .endpointing import Edge
 from .floor import NEVER_MS, Floor, Phase
-from .reply import OpenTurn, Piece
+from .reply import OpenTurn
 from .rules import Interruption, Rules
 from .words import is_backchannel, sounds_unfinished
 
@@ -165,7 +165,7 @@ class Conversation:
             case _ if event.turn in floor.asides and not isinstance(event, ev.Played):
                 floor.asides.receive(event, floor.now_ms + self._rules.thinking_ms_max)
             case _ if event.turn in floor.recordings and not isinstance(event, ev.Played):
-                floor.recordings.receive(event, floor.memory)
+                floor.recordings.receive(event)
                 wishes.answer_recording(floor)
 
     # Time.
@@ -192,7 +192,7 @@ class Conversation:
         if floor.now_ms >= floor.asides.deadline_ms:
             floor.asides.keep_time(floor.now_ms)
         if floor.now_ms >= floor.recordings.deadline_ms:
-            floor.recordings.keep_time(floor.now_ms, floor.memory)
+            floor.recordings.keep_time(floor.now_ms)
             wishes.answer_recording(floor)
         plays_on = floor.phase is Phase.CHALLENGED and floor.paused_at_ms is None
         if plays_on and floor.now_ms >= floor.reply_ends_ms:
@@ -341,7 +341,8 @@ class Conversation:
         if not (unheard and old.user):
             floor.remember()
         said = [old.user] if unheard and old.user else []
-        floor.open = OpenTurn(number, said=said, asked=old.asked)
+        earlier = (*old.earlier, old.number) if said else ()
+        floor.open = OpenTurn(number, said=said, asked=old.asked, earlier=earlier)
         floor.enter(Phase.HEARING, 0)
 
     def _end_utterance(self) -> None:
@@ -464,19 +465,19 @@ class Conversation:
                 floor.played(played_ms)
             case ReplyBegun():
                 marks.token_ms = floor.now_ms
-            case ReplyText(_, text):
-                marks.sentence_ms = floor.now_ms if not reply.pieces else marks.sentence_ms
-                reply.pieces.append(Piece(text))
+            case ReplyText(_, text) if reply.add_text(text):
+                if marks.sentence_ms is None:
+                    marks.sentence_ms = floor.now_ms
                 floor.grow()
                 floor.do(ev.ReplySaid(turn.number, text))
             case ReplyCall(_, piece) if reply.add_call(piece):
                 floor.grow()
                 floor.do(ev.Called(turn.number, piece))
-            case ReplyCall():
-                floor.fail("the reply asked for too much")
+            case ReplyText() | ReplyCall():
+                floor.fail("the reply is too long")
             case ReplyWord(_, word):
                 reply.add_word(word)
             case ReplyDone(_, hangs_up, cut) if not reply.made:
-                reply.made, reply.hangs_up = True, hangs_up
+                reply.made, reply.hangs_up, reply.cut = True, hangs_up, cut
                 floor.do(ev.ReplyMade(turn.number, cut))
                 floor.finish_if_played()

@@ -24,8 +24,10 @@ from .rules import Rules
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
+    """`text`: None: these words have not come yet."""
+
     turn: int
-    text: str
+    text: str | None
 
 
 @dataclass(frozen=True, slots=True)

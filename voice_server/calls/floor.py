@@ -7,6 +7,7 @@ when to make them. Every move appends the actions it costs.
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 
 from engines.speech import (
     Cancel,
@@ -23,9 +24,9 @@ from . import events as ev
 from .allowance import Allowance
 from .asides import Asides
 from .endpointing import Endpointer
-from .memory import Kept, Memory, fold, without
+from .memory import Kept, Memory, fold
 from .recordings import Recordings
-from .reply import OpenTurn, PastTurn
+from .reply import OpenTurn, PastTurn, Reply
 from .rules import Rules
 from .words import is_punctuated
 
@@ -75,10 +76,12 @@ class Floor:
         # What the client adds while a turn is open stands behind that turn.
         self.later: list[Kept] = []
         self.asides = Asides(self.do)
-        self.recordings = Recordings(self.do)
+        self.recordings = Recordings(self.do, self.amend)
         self.settings = EngineSettings()
         self.idle_prompt_at_ms = NEVER_MS
         self.idle_prompts = 0
+        # The last reply asked for a tool; until that answers, the silence is not the user's.
+        self.awaits_tool = False
         self.notice = ""
         self.parting = False
         # Whether the recogniser of this call sets sentence ends.
@@ -116,7 +119,6 @@ class Floor:
 
     def begin_turn(self) -> None:
         self.remember()
-        self.idle_prompt_at_ms = NEVER_MS
         self.open = OpenTurn(self.next_number())
 
     def wants_reply(self, turn: OpenTurn) -> bool:
@@ -132,6 +134,8 @@ class Floor:
         """Ask the engine for the reply to all that was said and added up to now."""
         turn, asked = self.open, self.open.asked or ev.Asked()
         turn.asked = None
+        if turn.user and (self.later or asked.context is not None):
+            self._set_words_apart()
         self._add_what_came_later()
         if not turn.marks.endpoint_ms:
             turn.marks.speech_ended_ms = turn.marks.endpoint_ms = turn.marks.words_ms = self.now_ms
@@ -139,12 +143,31 @@ class Floor:
         self._await_reply(asked.tag)
         self.do(Respond(turn.number, self.history_for(asked, turn.user), asked.settings))
 
+    def _set_words_apart(self) -> None:
+        """What the user said stands before what the client added behind it, and is not what
+        is answered where the client named something else."""
+        turn = self.open
+        self.memory.remember(PastTurn(turn.number, turn.user, Reply(), False, turn.earlier))
+        turn.said, turn.partial, turn.earlier = [], "", ()
+
     def history_for(self, asked: ev.Asked, user: str) -> tuple[Entry, ...]:
         """What the engine is to answer: the conversation, or what the client gave instead."""
+        return self._history(asked, user, ())
+
+    def history_aside(self, asked: ev.Asked) -> tuple[Entry, ...]:
+        """The same for a reply beside the conversation, which knows of what is going on now."""
+        going_on = [kept.entry for kept in self.later]
+        if not (self.open.notice or self.open.aside):
+            going_on.insert(0, self.open.going_on())
+        return self._history(asked, "", going_on)
+
+    def _history(
+        self, asked: ev.Asked, user: str, going_on: Sequence[Entry]
+    ) -> tuple[Entry, ...]:
         if asked.context is not None:
-            return fold(asked.context, user)
+            return fold(asked.context, "")
         return self.memory.history(
-            user, tokens_max=self.rules.context_tokens_max,
+            user, going_on, tokens_max=self.rules.context_tokens_max,
             share_kept=self.rules.context_share_kept,
         )  # fmt: skip
 
@@ -160,6 +183,7 @@ class Floor:
 
     def _await_reply(self, tag: int = 0) -> None:
         self.open.replying = self.open.answered = True
+        self.idle_prompt_at_ms = NEVER_MS
         self.enter(Phase.THINKING, self.rules.thinking_ms_max)
         self.reply_ends_ms = self.phase_ends_ms
         speaks = self.open.reply.speaks
@@ -172,9 +196,7 @@ class Floor:
         self.punctuated = self.punctuated or is_punctuated(text)
         if transcript.final and turn.awaited:
             turn.awaited -= 1
-            turn.partial = ""
-            if text:
-                turn.said.append(text)
+            turn.hear(text)
             turn.marks.words_ms = self.now_ms
             self.do(ev.FinalText(turn.number, turn.user, text))
         elif not transcript.final and text != turn.partial and self._hears(turn):
@@ -187,12 +209,11 @@ class Floor:
 
     def settle_words(self, turn: OpenTurn) -> None:
         """No more words will be waited for; a late final finds nobody waiting."""
-        text, turn.partial = turn.partial, ""
-        if text:
-            turn.said.append(text)
+        text = turn.partial
+        turn.hear(text)
         for index in range(turn.awaited):
             self.do(ev.FinalText(turn.number, turn.user, "" if index else text))
-        turn.awaited = 0
+        turn.awaited = turn.unwanted = 0
         turn.marks.words_ms = self.now_ms
 
     def words_overdue(self) -> None:
@@ -269,10 +290,17 @@ class Floor:
             self.leave_floor()
 
     def _await_the_user(self) -> None:
-        rules, waits_for_tool = self.rules, bool(self.open.reply.calls)
-        prompts = rules.idle_prompt_ms and rules.answers and not rules.endpointing.manual
-        if prompts and self.idle_prompts < IDLE_PROMPTS_MAX and not waits_for_tool:
-            self.idle_prompt_at_ms = self.now_ms + rules.idle_prompt_ms
+        if not self.open.notice:
+            self.awaits_tool = bool(self.open.reply.asked_for)
+        if self.prompts_idle and not self.awaits_tool:
+            self.idle_prompt_at_ms = self.now_ms + self.rules.idle_prompt_ms
+
+    @property
+    def prompts_idle(self) -> bool:
+        """Whether a user who says nothing is spoken to."""
+        rules = self.rules
+        wanted = rules.idle_prompt_ms and rules.answers and not rules.endpointing.manual
+        return bool(wanted) and self.idle_prompts < IDLE_PROMPTS_MAX
 
     def fail(self, reason: str) -> None:
         """What the open turn asked for is lost; the user has the floor, and is told."""
@@ -351,7 +379,9 @@ class Floor:
         turn.partial = ""
         said = turn.user or reply.heard() or reply.asked_for
         if said and not (turn.notice or turn.aside):
-            self.memory.remember(PastTurn(turn.number, turn.user, reply, turn.answered))
+            self.memory.remember(turn.past())
+            for source in turn.forgotten:
+                self.memory.forget(source)
         self.open = OpenTurn(turn.number, notice=True)
         self._add_what_came_later()
 
@@ -359,17 +389,26 @@ class Floor:
         """Put it where the client wants it; behind everything where that place is unknown."""
         if after is not None and self.memory.add(kept, after):
             return
-        if self.phase is Phase.LISTENING or len(self.later) == LATER_MAX:
-            self.memory.add(kept)
-        else:
+        turn, waiting = self.open, [each.item_id for each in self.later]
+        if after in waiting:
+            self.later.insert(waiting.index(str(after)) + 1, kept)
+        elif turn.user or turn.awaited or turn.replying:
             self.later.append(kept)
+        else:
+            self.memory.add(kept)
+        if len(self.later) > LATER_MAX:
+            self._add_what_came_later()
+
+    def amend(self, kept: Kept) -> None:
+        """Put this in the place of what has its id; nothing, where that was taken out."""
+        self.memory.amend(kept)
+        self.later = [kept if each.item_id == kept.item_id else each for each in self.later]
 
     def forget(self, source: ev.Source) -> None:
         self.later = [kept for kept in self.later if kept.item_id != source]
-        if not self.memory.forget(source) and isinstance(source, ev.Spoken):
+        if not self.memory.forget(source):
             for turn in filter(None, (self.open, self.challenger)):
-                if turn.number == source.turn:
-                    turn.said = [without(" ".join(turn.said), source.text)]
+                turn.forget(source)
 
     def _add_what_came_later(self) -> None:
         for kept in self.later:

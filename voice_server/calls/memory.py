@@ -20,6 +20,7 @@ from engines.speech import Entry, FunctionCall, FunctionResult, Note, Turn
 
 from .events import FIRST, CalledIn, Replied, Source, Spoken
 from .reply import PastTurn, Reply
+from .words import without
 
 ENTRIES_MAX = 256
 CHARS_MAX = 1_000_000
@@ -73,10 +74,10 @@ class Memory:
             self._bound()
 
     def turn(self, number: int) -> PastTurn | None:
-        for each in self._entries:
-            if isinstance(each, PastTurn) and each.number == number:
-                return each
-        return None
+        """What was replied in a turn, and to what."""
+        place = self._place(Replied(number))
+        each = None if place is None else self._entries[place]
+        return each if isinstance(each, PastTurn) else None
 
     def forget(self, source: Source) -> bool:
         """Whether there was such a thing."""
@@ -89,9 +90,9 @@ class Memory:
             return True
         match source:
             case Spoken(_, text):
-                each.user = without(each.user, text)
+                each.user = without(each.user, text or "")
             case Replied():
-                each.reply = Reply(made=True, calls=each.reply.calls)
+                each.reply = Reply(made=each.reply.made, cut=each.reply.cut, calls=each.reply.calls)
             case CalledIn(_, call_id):
                 each.reply.calls.pop(call_id, None)
         left = each.as_turn()
@@ -100,23 +101,22 @@ class Memory:
         return True
 
     def _place(self, source: Source) -> int | None:
-        for place, each in enumerate(self._entries):
-            if isinstance(source, str):
-                found = isinstance(each, Kept) and each.item_id == source
-            else:
-                found = isinstance(each, PastTurn) and each.number == source.turn
-            if found:
-                return place
-        return None
+        """Where it is kept; the last such place, for the words of a turn may stand apart from
+        the reply to them, and come first."""
+        places = [place for place, each in enumerate(self._entries) if _holds(each, source)]
+        places = [each for each in places if _says(self._entries[each], source)] or places
+        return places[-1] if places else None
 
     # It is told.
 
     def history(
-        self, asking: str, *, tokens_max: int = 0, share_kept: float = 1.0
-    ) -> tuple[Entry, ...]:
-        """All that came before, and the turn in which the user asks this. Beyond `tokens_max`
-        the oldest are left out, until `share_kept` of that many tokens are left."""
-        entries = (_as_entry(each) for each in self._entries)
+        self, asking: str, going_on: Iterable[Entry] = (), *, tokens_max: int = 0,
+        share_kept: float = 1.0,
+    ) -> tuple[Entry, ...]:  # fmt: skip
+        """All that came before, what is going on now, and the turn in which the user asks this.
+        Beyond `tokens_max` the oldest are left out, until `share_kept` of that many tokens are
+        left."""
+        entries = [*map(_as_entry, self._entries), *going_on]
         folded = fold(entries, asking, set(self._unanswered()))
         return _shortened(folded, tokens_max, share_kept)
 
@@ -146,8 +146,14 @@ def fold(
             case Turn(user, agent, interrupted, calls):
                 folded.append(Turn(_joined([*waiting, user]), agent, interrupted, calls))
                 waiting.clear()
+            case Note(_, ""):
+                pass
             case Note("user", text):
                 waiting.append(text)
+            case FunctionCall() if any(waiting):
+                # What the client says was called for these words stands behind them.
+                folded.append(Turn(_joined(waiting), "", calls=(entry,)))
+                waiting.clear()
             case Note("assistant", text):
                 folded.append(Turn(_joined(waiting), text))
                 waiting.clear()
@@ -174,12 +180,22 @@ def _shortened(
     return tuple(kept)
 
 
-def without(words: str, taken: str) -> str:
-    """The words without the first place where `taken` stands among them."""
-    if not taken or taken not in words:
-        return words
-    before, _, after = words.partition(taken)
-    return _joined([before.strip(), after.strip()])
+def _holds(each: PastTurn | Kept, source: Source) -> bool:
+    match each, source:
+        case Kept(item_id), str():
+            return item_id == source
+        case PastTurn(), Spoken(turn):
+            return turn == each.number or turn in each.earlier
+        case PastTurn(), Replied(turn) | CalledIn(turn):
+            return turn == each.number
+    return False
+
+
+def _says(each: PastTurn | Kept, source: Source) -> bool:
+    """Whether it holds the very words that are meant."""
+    if not (isinstance(each, PastTurn) and isinstance(source, Spoken) and source.text):
+        return False
+    return without(each.user, source.text) != each.user
 
 
 def _as_entry(each: PastTurn | Kept) -> Entry:

@@ -22,7 +22,7 @@ from engines.speech import (
 )
 
 from . import events as ev
-from .memory import Kept, Memory
+from .memory import Kept
 
 RECORDINGS_MAX = 4
 NEVER_MS = 1 << 62
@@ -38,8 +38,12 @@ class Recording:
 
 
 class Recordings:
-    def __init__(self, do: Callable[[ev.Action], None]) -> None:
-        self._do = do
+    """`amend` takes the words to where the recording stands in the conversation."""
+
+    def __init__(
+        self, do: Callable[[ev.Action], None], amend: Callable[[Kept], None]
+    ) -> None:
+        self._do, self._amend = do, amend
         self._open: dict[int, Recording] = {}
         # Who wants a reply once all words are known.
         self.asked: ev.Asked | None = None
@@ -68,19 +72,19 @@ class Recordings:
         self._open[turn] = Recording(item_id, written, ends_ms)
         self._do(Transcribe(turn, frames))
 
-    def receive(self, event: Event, memory: Memory) -> None:
+    def receive(self, event: Event) -> None:
         """The recogniser's answer. Words that may still change are of no use here."""
         match event:
             case Transcribed(turn, transcript) if transcript.final:
-                self._end(turn, transcript.text.strip(), "", memory)
+                self._end(turn, transcript.text.strip(), "")
             case EngineFailed(turn, reason):
-                self._end(turn, "", reason, memory)
+                self._end(turn, "", reason)
 
-    def keep_time(self, now_ms: int, memory: Memory) -> None:
+    def keep_time(self, now_ms: int) -> None:
         overdue = [turn for turn, each in self._open.items() if now_ms >= each.ends_ms]
         for turn in overdue:
             self._do(Cancel(turn, 0))
-            self._end(turn, "", "the words took too long", memory)
+            self._end(turn, "", "the words took too long")
 
     def close(self) -> None:
         for turn in self._open:
@@ -88,8 +92,8 @@ class Recordings:
         self._open.clear()
         self.asked = None
 
-    def _end(self, turn: int, text: str, failure: str, memory: Memory) -> None:
+    def _end(self, turn: int, text: str, failure: str) -> None:
         recording = self._open.pop(turn)
         words = " ".join(filter(None, [recording.written, text]))
-        memory.amend(Kept(recording.item_id, Note("user", words)))
+        self._amend(Kept(recording.item_id, Note("user", words)))
         self._do(ev.RecordingHeard(recording.item_id, text, failure))

@@ -6,10 +6,20 @@ import re
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from engines.speech import OPUS_FRAME_MS, CallPiece, FunctionCall, Turn, WordTime
+from engines.speech import (
+    OPUS_FRAME_MS,
+    CallPiece,
+    Entry,
+    FunctionCall,
+    Note,
+    Turn,
+    WordTime,
+)
 
-from .events import Asked, Latency
+from .events import Asked, CalledIn, Latency, Replied, Source, Spoken
+from .words import without
 
+TEXT_CHARS_MAX = 250_000
 CALLS_MAX = 32
 ARGUMENTS_CHARS_MAX = 64 * 1024
 _WORD = re.compile(r"\S+")
@@ -63,11 +73,21 @@ class Reply:
     # When the sound began, moved on by every pause.
     began_ms: int = 0
     made: bool = False
+    # It is longer than the client allows; nobody knows whether its calls are whole.
+    cut: bool = False
     hangs_up: bool = False
     told_chars: int = 0
     # False: it is only read, and what was read was heard.
     speaks: bool = True
     calls: dict[str, CallPiece] = field(default_factory=dict)
+    chars: int = 0
+
+    def add_text(self, text: str) -> bool:
+        """Whether there is room for the next piece."""
+        self.chars += len(text)
+        if self.chars <= TEXT_CHARS_MAX:
+            self.pieces.append(Piece(text))
+        return self.chars <= TEXT_CHARS_MAX
 
     def add_call(self, piece: CallPiece) -> bool:
         """Whether there is room for this piece of a function call."""
@@ -84,7 +104,7 @@ class Reply:
     @property
     def asked_for(self) -> tuple[FunctionCall, ...]:
         """The tools this reply asked for; a call that was cut short was none."""
-        if not self.made:
+        if not self.made or self.cut:
             return ()
         return tuple(FunctionCall(c.call_id, c.name, c.arguments) for c in self.calls.values())
 
@@ -181,12 +201,46 @@ class OpenTurn:
     answered: bool = False
     # Neither what it says nor what it answers is part of the talk.
     aside: bool = False
+    # Turns whose words go on in this one.
+    earlier: tuple[int, ...] = ()
+    # Utterances whose words the client does not want, although they have not come yet.
+    unwanted: int = 0
+    # What the client took out of the reply before it was over.
+    forgotten: set[Source] = field(default_factory=set)
     marks: Marks = field(default_factory=Marks)
     timed: bool = False
 
     @property
     def user(self) -> str:
         return " ".join(filter(None, [*self.said, self.partial]))
+
+    def hear(self, text: str) -> None:
+        """These are the words of the next utterance."""
+        self.partial = ""
+        if self.unwanted:
+            self.unwanted -= 1
+        elif text:
+            self.said.append(text)
+
+    def forget(self, source: Source) -> None:
+        """The client took out something that this turn says."""
+        match source:
+            case Spoken(turn, text) if turn == self.number or turn in self.earlier:
+                if text is None:
+                    self.unwanted = min(self.unwanted + 1, self.awaited)
+                else:
+                    self.said = [without(" ".join(self.said), text)]
+            case Replied(turn) | CalledIn(turn) if turn == self.number and self.replying:
+                self.forgotten.add(source)
+
+    def past(self) -> PastTurn:
+        return PastTurn(self.number, self.user, self.reply, self.answered, self.earlier)
+
+    def going_on(self) -> Entry:
+        """All there is of it by now, whether or not it has been heard."""
+        if not self.replying:
+            return Note("user", self.user)
+        return Turn(self.user, self.reply.text, not self.reply.made, self.reply.asked_for)
 
 
 @dataclass(slots=True)
@@ -197,6 +251,7 @@ class PastTurn:
     user: str
     reply: Reply
     answered: bool = True
+    earlier: tuple[int, ...] = ()
 
     def as_turn(self) -> Turn:
         reply = self.reply

@@ -11,7 +11,8 @@ from .memory import Kept
 
 def obey(floor: Floor, wish: ev.Wish) -> None:
     """Do it, or answer why it cannot be done now."""
-    floor.idle_prompts = 0
+    if _is_from_the_user(wish):
+        floor.idle_prompts, floor.idle_prompt_at_ms = 0, NEVER_MS
     match wish:
         case ev.Typed(text, answer) if text.strip():
             _type(floor, text.strip(), answer)
@@ -31,6 +32,14 @@ def obey(floor: Floor, wish: ev.Wish) -> None:
             _truncate(floor, turn, heard_ms)
 
 
+def _is_from_the_user(wish: ev.Wish) -> bool:
+    """Whether somebody is there. What else a client wishes it may wish by itself."""
+    match wish:
+        case ev.Added(_, Note("user")) | ev.Typed() | ev.Recorded():
+            return True
+    return False
+
+
 def _type(floor: Floor, text: str, answer: bool) -> None:
     if not answer:
         floor.add(Kept("", Note("user", text)), None)
@@ -46,7 +55,7 @@ def _take_recording(floor: Floor, recorded: ev.Recorded) -> None:
     if floor.recordings.full:
         floor.do(ev.RecordingHeard(recorded.item_id, "", "too many recordings at once"))
         return
-    floor.memory.add(Kept(recorded.item_id, Note("user", recorded.written)), recorded.after)
+    floor.add(Kept(recorded.item_id, Note("user", recorded.written)), recorded.after)
     floor.recordings.begin(
         floor.next_number(), recorded.item_id, recorded.written, recorded.frames, floor.now_ms
     )
@@ -89,7 +98,7 @@ def _ask_aside(floor: Floor, asked: ev.Asked) -> None:
     elif floor.asides.full:
         floor.do(ev.Refused("asides_full", asked.tag))
     else:
-        history = floor.history_for(asked, floor.open.user)
+        history = floor.history_aside(asked)
         ends_ms = floor.now_ms + floor.rules.thinking_ms_max
         floor.asides.begin(floor.next_number(), asked, history, ends_ms)
 
@@ -119,6 +128,8 @@ def _truncate(floor: Floor, turn: int, heard_ms: int) -> None:
 def prompt_idle(floor: Floor, sound_in_ms: int) -> None:
     """Nobody has spoken since the last reply: the agent speaks again."""
     floor.idle_prompt_at_ms = NEVER_MS
+    if not floor.prompts_idle:  # The rules have changed meanwhile.
+        return
     floor.idle_prompts += 1
     floor.begin_turn()
     start_ms = max(sound_in_ms - floor.rules.idle_prompt_ms, 0)

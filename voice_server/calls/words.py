@@ -35,6 +35,14 @@ def is_punctuated(text: str) -> bool:
     return any(mark in text for mark in _SENTENCE_END)
 
 
+def without(words: str, taken: str) -> str:
+    """The words without the first stretch of them that is `taken`."""
+    found = re.search(rf"(?<!\S){re.escape(taken)}(?!\S)", words) if taken else None
+    if found is None:
+        return words
+    return f"{words[: found.start()].rstrip()} {words[found.end() :].lstrip()}".strip()
+
+
 def sounds_unfinished(text: str, *, punctuated: bool) -> bool:
     """Whether more words will probably follow these.
 
