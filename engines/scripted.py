@@ -11,6 +11,7 @@ import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from functools import cache
 
+from .offline_tools import tool_turn
 from .speech import (
     OPUS_FRAME_MS,
     DialogueOutput,
@@ -48,7 +49,7 @@ class ScriptedSpeechToText:
 
 
 class ScriptedDialogue:
-    """Gives the same reply; when asked to count, counts for half a minute."""
+    """Gives the same reply; when asked to count, counts for half a minute. Calls tools."""
 
     def __init__(self, reply: str = REPLY) -> None:
         self._reply = reply
@@ -56,6 +57,11 @@ class ScriptedDialogue:
     async def respond(
         self, history: Sequence[Entry], settings: EngineSettings
     ) -> AsyncGenerator[DialogueOutput, None]:
+        tools = tool_turn(history, settings)
+        for first in tools.outputs:
+            yield first
+        if not tools.goes_on:
+            return
         reply, last = self._reply, history[-1]
         if isinstance(last, Turn) and "count" in last.user.lower():
             reply = " ".join(f"Number {number}." for number in range(1, 61))

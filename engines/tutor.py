@@ -13,7 +13,9 @@ Rules:
    whether that is right, and then gives its own answer, in words that fit any.
 2. Every step ends after a few tries, whatever is heard: no sentence is said for ever.
 3. A reply is short sentences, the first the shortest, so that the sound can start early.
-4. A turn whose reply is not ours (the server's own warning, another engine's words, a
+4. A client's tools come first: what they are asked for and what they answered is seen to
+   before the lesson, which does not notice.
+5. A turn whose reply is not ours (the server's own warning, another engine's words, a
    history that lost its beginning) changes nothing, unless it asks one of our questions.
 
 Pure.
@@ -29,6 +31,7 @@ from .lesson_en import ENGLISH
 from .lesson_ru import RUSSIAN
 from .lessons import Intent, Script, Step
 from .matching import alike, clip, fit, named, place_of, words_of
+from .offline_tools import tool_turn, without_tools
 from .speech import DialogueOutput, EngineSettings, Entry, Expect, HangUp, Pace, Turn
 
 SCRIPTS = {"en": ENGLISH, "ru": RUSSIAN}
@@ -97,9 +100,12 @@ class Tutor:
     async def respond(
         self, history: Sequence[Entry], settings: EngineSettings
     ) -> AsyncGenerator[DialogueOutput, None]:
-        turns = [entry for entry in history if isinstance(entry, Turn)]
-        for output in reply_to(turns, settings.language):
-            yield output
+        tools = tool_turn(history, settings)
+        for first in tools.outputs:
+            yield first
+        if tools.goes_on:
+            for output in reply_to(without_tools(history), settings.language):
+                yield output
 
 
 def reply_to(history: Sequence[Turn], language: str) -> tuple[DialogueOutput, ...]:

@@ -34,8 +34,11 @@ ROOT_FOR_DOORS = {"voice_server.config"}
 PURE = {
     "engines.speech", "engines.sentences", "engines.tutor", "engines.lessons", "engines.agreement",
     "engines.lesson_en", "engines.lesson_ru", "engines.matching",
-    "engines.chat_messages", "engines.chat_stream",
+    "engines.chat_messages", "engines.chat_stream", "engines.offline_tools",
+    "engines.tool_arguments", "engines.tool_results", "engines.spoken_values",
+    "engines.utterance", "engines.json_schema",
     "billing.pricing", "billing.postings",
+    "voice_server.bench.figures", "voice_server.bench.interruptions",
     "voice_server.calls.events", "voice_server.calls.rules", "voice_server.calls.endpointing",
     "voice_server.calls.reply", "voice_server.calls.conversation", "voice_server.calls.playout",
     "voice_server.calls.arrivals", "voice_server.calls.floor", "voice_server.calls.allowance",
