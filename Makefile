@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test bench lint call services sdks clean
+.PHONY: run test bench lint call services sdks weights clean
 
 # torch first and pinned: whatever else asks for torch is then content with this build.
 $(VENV)/installed: pyproject.toml requirements.lock
@@ -47,11 +47,15 @@ $(NODE_MODULES)/installed: $(SDKS)/node/installed tests/sdk/node/package-lock.js
 	cd tests/sdk/node && $(CURDIR)/$(SDKS)/node/bin/npm ci --ignore-scripts --loglevel=error
 	@touch $@
 
+# What hears the end of a turn, for the tests; a server has it in VOICE_SERVER_MODELS_DIR.
+weights: $(VENV)/installed-test
+	$(BIN)/voice-server models pull smart-turn --set models_dir=build/models
+
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: $(VENV)/installed-test services sdks lint
+test: $(VENV)/installed-test services weights sdks lint
 	$(BIN)/pytest
 
 bench: $(VENV)/installed-test

@@ -98,13 +98,13 @@ def pull(
     `on_progress` is called from this thread, often. Blocks; raises `EngineError`."""
     weights = KNOWN.get(name)
     if weights is None:
-        raise EngineError(f"No model is called {name!r}. Known are: {', '.join(KNOWN)}.")
+        raise EngineError(f"No model is called {name!r}. Known are: {', '.join(KNOWN)}, smart-turn.")
     import httpx2
     from huggingface_hub.errors import HfHubHTTPError
 
     target = directory / name
     try:
-        _fetch(weights.repository, target, endpoint, on_progress or _unwatched)
+        _fetch_all(weights.repository, target, endpoint, on_progress or unwatched)
     except (HfHubHTTPError, httpx2.HTTPError) as error:
         raise EngineError(
             f"The weights of {name} could not be fetched from {endpoint}: is this machine "
@@ -117,11 +117,21 @@ def pull(
     return target
 
 
-def _unwatched(pulling: Pulling) -> None:
-    pass
+def unwatched(pulling: Pulling) -> None:
+    """Progress that nobody looks at."""
 
 
-def _fetch(repository: str, target: Path, endpoint: str, on_progress: OnProgress) -> None:
+def fetch(wanted: Wanted, on_progress: OnProgress) -> None:
+    """Bring one file here. Raises `EngineError` when it comes damaged, httpx2's errors, and
+    OSError."""
+    import httpx2
+
+    with httpx2.Client(follow_redirects=True, timeout=TIMEOUT_S) as client:
+        for done in _arriving(client, wanted):
+            on_progress(Pulling(wanted.path.name, done, wanted.size))
+
+
+def _fetch_all(repository: str, target: Path, endpoint: str, on_progress: OnProgress) -> None:
     import httpx2
     from huggingface_hub import HfApi, hf_hub_url
 
@@ -135,15 +145,15 @@ def _fetch(repository: str, target: Path, endpoint: str, on_progress: OnProgress
         for file in files:
             url = hf_hub_url(repository, file.rfilename, revision=info.sha, endpoint=endpoint)
             sha256 = file.lfs.sha256 if file.lfs else ""
-            asked = _Asked(url, target / file.rfilename, file.size or 0, sha256)
-            for done in _arriving(client, asked):
+            wanted = Wanted(url, target / file.rfilename, file.size or 0, sha256)
+            for done in _arriving(client, wanted):
                 on_progress(Pulling(file.rfilename, before + done, total))
-            before += asked.size
+            before += wanted.size
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """One file: where it is, where it goes, and what the hub says it must be."""
+class Wanted:
+    """One file: where it is, where it goes, and what it must be. `sha256` may be empty."""
 
     url: str
     path: Path
@@ -152,48 +162,58 @@ class _Asked:
 
     @property
     def part(self) -> Path:
+        """Where it is kept until it is whole."""
         return self.path.with_name(self.path.name + ".part")
 
+    @property
+    def is_whole(self) -> bool:
+        return self._fits(self.path)
 
-def _arriving(client: Client, asked: _Asked) -> Iterator[int]:
+    def settle(self) -> bool:
+        """Put what came into its place, or throw it away; whether it was what is wanted."""
+        if self._fits(self.part):
+            self.part.replace(self.path)
+            return True
+        self.part.unlink()
+        return False
+
+    def _fits(self, path: Path) -> bool:
+        if not path.is_file() or path.stat().st_size != self.size:
+            return False
+        if not self.sha256:
+            return True
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
+
+
+def _arriving(client: Client, wanted: Wanted) -> Iterator[int]:
     """Bring one file here, saying now and then how many bytes of it have come.
 
     The hub's own library begins a broken download anew, which is no way to fetch three
     gigabytes over a student's line; so the bytes come into a file that is kept."""
-    if _is_whole(asked.path, asked):
-        yield asked.size
+    if wanted.is_whole:
+        yield wanted.size
         return
     for _ in range(ATTEMPTS_MAX):
-        yield from _stream(client, asked)
-        if _is_whole(asked.part, asked):
-            asked.part.replace(asked.path)
+        yield from _stream(client, wanted)
+        if wanted.settle():
             return
-        asked.part.unlink()
-    raise EngineError(f"{asked.path.name} arrived damaged twice; try again later.")
+    raise EngineError(f"{wanted.path.name} arrived damaged twice; try again later.")
 
 
-def _stream(client: Client, asked: _Asked) -> Iterator[int]:
-    done = asked.part.stat().st_size if asked.part.is_file() else 0
-    if done >= asked.size:
+def _stream(client: Client, wanted: Wanted) -> Iterator[int]:
+    done = wanted.part.stat().st_size if wanted.part.is_file() else 0
+    if done >= wanted.size:
         return
     # As the bytes are on the disk there, or their number would say nothing.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
-    with client.stream("GET", asked.url, headers=headers) as response:
+    with client.stream("GET", wanted.url, headers=headers) as response:
         response.raise_for_status()
         resumes = response.status_code == PARTIAL_CONTENT
         done = done if resumes else 0
-        with asked.part.open("ab" if resumes else "wb") as file:
+        with wanted.part.open("ab" if resumes else "wb") as file:
             yield done
             for chunk in response.iter_raw():
                 file.write(chunk)
                 done += len(chunk)
                 yield done
-
-
-def _is_whole(path: Path, asked: _Asked) -> bool:
-    if not path.is_file() or path.stat().st_size != asked.size:
-        return False
-    if not asked.sha256:
-        return True
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == asked.sha256

@@ -339,6 +339,13 @@ class VoiceActivityDetector(Protocol):
     async def probability(self, frame: PcmFrame) -> float: ...
 
 
+class EndOfTurn(Protocol):
+    """The chance, 0 to 1, that whoever said this has finished, heard in the sound itself: 16 kHz
+    mono, signed 16-bit, from the first word to the pause after the last. Raises `EngineError`."""
+
+    async def probability(self, samples: bytes) -> float: ...
+
+
 class SpeechToText(Protocol):
     """Words of one stream of sound; a file is only a stream that ends.
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from engines import turn_weights
+from engines.speech import EngineError
 from tests.human_speech import HumanSpeech
 from tests.services import PostgresServer, RedisServer, ServiceMissing
 from tests.services import free_port as find_free_port
@@ -79,6 +81,16 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> HumanSpeech:
     if named and not (Path(named) / "transcripts.tsv").is_file():
         pytest.fail(f"SPEECH_DATA={named} holds no transcripts.tsv", pytrace=False)
     return HumanSpeech(Path(named) if named else None, tmp_path_factory.mktemp("speech"))
+
+
+@pytest.fixture(scope="session")
+def smart_turn() -> Path:
+    """Smart Turn's weights, in a models directory of the tests' own; fetched as
+    `voice-server models pull smart-turn` does, unless `make test` has done so."""
+    try:
+        return turn_weights.pull(Path(__file__).resolve().parent.parent / "build" / "models")
+    except EngineError as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 @pytest.fixture

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from engines.turn_weights import path_in
 from tests.commands.calling import voice_server
 from voice_server.__main__ import COMMANDS, main
 from voice_server.client.own_server import OwnServer
 from voice_server.commands import grant
+from voice_server.commands.check_engines import check_turns
 from voice_server.commands.settings import BadSettings, parsed, read_config
 from voice_server.commands.words import amount, bill_text, latency_text
 
@@ -106,12 +108,34 @@ async def test_models(tmp_path: Path) -> None:
     assert (await voice_server("models", "pull", cwd=tmp_path)).code == 2
 
 
+async def test_the_ears_for_ends_of_turns(smart_turn: Path, tmp_path: Path) -> None:
+    """They are pulled, listed and tried by the doctor; a broken file is told and harmless."""
+    models_dir = f"--set=models_dir={smart_turn.parent.parent}"
+    pulled = await voice_server("models", "pull", "smart-turn", models_dir, cwd=tmp_path)
+    assert pulled.code == 0 and "smart-turn is in" in pulled.out and "WHISPER" not in pulled.out
+    listed = await voice_server("models", models_dir, cwd=tmp_path)
+    assert "smart-turn: ends of turns (semantic_vad), in" in listed.out
+    assert "not here" in (await voice_server("models", cwd=tmp_path)).out.splitlines()[-1]
+
+    config = read_config({"models_dir": str(smart_turn.parent.parent)})
+    (found,) = await check_turns(config)
+    assert found.level == "ok" and "Smart Turn judged" in found.said
+    config = read_config({"models_dir": str(tmp_path)})
+    (found,) = await check_turns(config)
+    assert found.level == "ok" and "pauses" in found.said and "pull smart-turn" in found.remedy
+    path_in(tmp_path).parent.mkdir()
+    path_in(tmp_path).write_bytes(b"nothing")
+    (found,) = await check_turns(config)
+    assert found.level == "warning" and str(path_in(tmp_path)) in found.said
+
+
 async def test_doctor_tries_the_engines(served: OwnServer, tmp_path: Path) -> None:
     port = served.url.rpartition(":")[2]
     said = await voice_server("doctor", "--json", "--set", f"port={port}", cwd=tmp_path)
     found = {finding["what"]: finding for finding in json.loads(said.out)}
     assert said.code == 0, said.out
-    for what in ("voice", "voice activity", "recogniser", "database", "disk", "packages"):
+    engines = ("voice", "voice activity", "recogniser", "end of turn")
+    for what in (*engines, "database", "disk", "packages"):
         assert what in found
     assert "answers" in found["port"]["said"]
     assert "Silero hears speech" in found["voice activity"]["said"]

@@ -13,6 +13,8 @@ from engines.models import NEEDED
 from engines.registry import DIALOGUES, SPEECH_TO_TEXT, TEXT_TO_SPEECH, EngineOptions, Registry
 from engines.scripted import ScriptedDialogue, ScriptedSpeechToText, ScriptedTextToSpeech
 from engines.speech import EngineError, EngineSettings, PcmFrame
+from engines.turn_weights import path_in
+from engines.turns import SmartTurn
 from engines.tutor import Tutor
 
 SCRIPTED = EngineOptions("scripted", "scripted", "scripted")
@@ -79,6 +81,26 @@ async def test_settings_are_described_honestly(scripted: Registry) -> None:
     assert described["dialogue"] == "scripted"
     assert described["text_to_speech"] == "scripted"
     assert "same whatever" in str(described["notice"])
+
+
+async def test_who_hears_the_end_of_a_turn(
+    smart_turn: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    without = Registry(EngineOptions("scripted", "scripted", "scripted", models_dir=tmp_path))
+    await without.start()
+    assert without.end_of_turn() is None
+    assert without.describe(EngineSettings())["end_of_turn"] == "pauses"
+    assert "models pull smart-turn" in caplog.text
+    # Weights that come while the server runs count from the next call on.
+    path_in(tmp_path).parent.mkdir()
+    path_in(tmp_path).symlink_to(smart_turn)
+    ear = without.end_of_turn()
+    assert isinstance(ear, SmartTurn) and without.end_of_turn() is ear
+    assert without.describe(EngineSettings())["end_of_turn"] == "smart-turn"
+    await without.close()
+    with pytest.raises(EngineError, match="closed"):
+        await ear.probability(b"")
 
 
 async def test_the_catalogue_offers_what_is_here(tmp_path: Path) -> None:

@@ -134,6 +134,30 @@ async def check_dialogue(config: Config) -> list[Finding]:
     return [Finding(OK, "dialogue", f"a chat server answers with {', '.join(wanted)}")]
 
 
+async def check_turns(config: Config) -> list[Finding]:
+    """Whether somebody hears that a turn has ended: for `semantic_vad`."""
+    from engines.speech import EngineError
+    from engines.turn_weights import NAME, find
+    from engines.turns import SmartTurn
+
+    pull = f"voice-server models pull {NAME}"
+    weights = await asyncio.to_thread(find, config.models_dir)
+    if weights is None:
+        said = "no Smart Turn: semantic_vad goes by pauses and last words"
+        return [Finding(OK, "end of turn", said, f"For a model that hears it: {pull}.")]
+    ear = SmartTurn(weights)
+    try:
+        async with _started(config) as registry:
+            frames = await _spoken(registry, "espeak")
+        chance = await ear.probability(b"".join(frame.samples for frame in frames))
+    except EngineError as error:
+        said = f"{error} ({weights}): semantic_vad goes by pauses and last words"
+        return [Finding(WARNING, "end of turn", said, f"Remove that file, then: {pull}.")]
+    finally:
+        await ear.close()
+    return [Finding(OK, "end of turn", f"Smart Turn judged a sentence ({chance:.2f})")]
+
+
 @contextlib.asynccontextmanager
 async def _started(
     config: Config, *, hears: str = "scripted", speaks: str = "espeak"

@@ -47,6 +47,7 @@ async def examine(config: Config, console: Console) -> list[Finding]:
         check_detector,
         check_dialogue,
         check_recogniser,
+        check_turns,
         check_voice,
         check_whisper,
     )
@@ -59,6 +60,7 @@ async def examine(config: Config, console: Console) -> list[Finding]:
         "Redis": check_redis, "port": check_port, "microphone": check_microphone,
         "ICE": check_ice, "voice": check_voice, "voice activity": check_detector,
         "recogniser": check_recogniser, "Whisper": check_whisper, "dialogue": check_dialogue,
+        "end of turn": check_turns,
     }  # fmt: skip
     waiting = set(checks)
     with console.status("") as status:

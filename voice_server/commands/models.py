@@ -2,7 +2,7 @@
 fetching those that are not.
 
   voice-server models               what there is
-  voice-server models pull NAME     fetch Whisper weights
+  voice-server models pull NAME     fetch Whisper weights, or smart-turn
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HELP = "list engines and weights, pull weights"
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "exit codes:\n  0  done\n  1  the weights could not be fetched\n  2  wrong use"
     parser.add_argument("action", nargs="?", choices=("list", "pull"), default="list")
-    parser.add_argument("name", nargs="?", help="the weights to pull, such as base or tiny.en")
+    parser.add_argument("name", nargs="?", help="the weights to pull: base, tiny.en, …, or smart-turn")
     add_set_argument(parser)
 
 
@@ -56,6 +56,7 @@ def _list(config: Config, console: Console) -> int:
     )  # fmt: skip
     console.print(_languages(registry, config))
     console.print(_weights(config))
+    console.print(_turns(config), soft_wrap=True)
     return 0
 
 
@@ -97,6 +98,16 @@ def _weights(config: Config) -> Table:
     return table
 
 
+def _turns(config: Config) -> str:
+    from engines.turn_weights import MEGABYTES, NAME, find
+
+    path = find(config.models_dir)
+    judged = "ends of turns (semantic_vad)"
+    if path is None:
+        return f"{NAME}: {judged}, {MEGABYTES} MB, not here"
+    return f"{NAME}: {judged}, in {path}"
+
+
 def _pull(config: Config, name: str, console: Console) -> int:
     from rich.progress import (
         BarColumn,
@@ -107,9 +118,11 @@ def _pull(config: Config, name: str, console: Console) -> int:
         TransferSpeedColumn,
     )
 
+    from engines import turn_weights
     from engines.models import pull
     from engines.speech import EngineError
 
+    is_turns = name == turn_weights.NAME
     columns = (
         TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
         TimeRemainingColumn(),
@@ -124,11 +137,15 @@ def _pull(config: Config, name: str, console: Console) -> int:
                     completed=pulling.bytes_done,
                 )  # fmt: skip
 
-            folder = pull(name, config.models_dir, show)
+            where = (
+                turn_weights.pull(config.models_dir, show)
+                if is_turns
+                else pull(name, config.models_dir, show)
+            )
     except EngineError as error:
         print(f"voice-server models pull: {error}", file=sys.stderr)
         return 1
-    console.print(f"{name} is in {folder}.")
-    if name != config.whisper_model:
+    console.print(f"{name} is in {where}.")
+    if name != config.whisper_model and not is_turns:
         console.print(f"To use it: VOICE_SERVER_WHISPER_MODEL={name}")
     return 0
