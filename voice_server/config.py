@@ -78,6 +78,8 @@ class Config(BaseSettings):
 
     calls_max: int = Field(200, ge=1)
     calls_per_user_max: int = Field(100, ge=1)
+    # Client secrets that have not expired; each keeps a session, of 256 kB at most.
+    client_secrets_per_user_max: int = Field(1_000, ge=1)
     call_minutes_max: int = Field(60, ge=1)
     idle_seconds_max: int = Field(120, ge=5)
     drain_seconds: float = Field(20.0, ge=0)

@@ -8,6 +8,7 @@ from starlette.requests import HTTPConnection
 from voice_server.calls.switchboard import Caller
 from voice_server.web.auth import Gate, offered_subprotocol
 from voice_server.web.errors import Refusal
+from voice_server.web.vault import MemoryVault
 
 LOCAL = Caller(1, "local")
 
@@ -24,8 +25,9 @@ def refusal(gate: Gate, connection: HTTPConnection) -> tuple[int, str]:
     return refused.value.status, refused.value.code
 
 
-KEYED = Gate(key="secret", local=LOCAL, host="127.0.0.1")
-OPEN = Gate(key="", local=LOCAL, host="127.0.0.1")
+VAULT = MemoryVault(per_user_max=100)
+KEYED = Gate(key="secret", local=LOCAL, host="127.0.0.1", vault=VAULT)
+OPEN = Gate(key="", local=LOCAL, host="127.0.0.1", vault=VAULT)
 
 
 @pytest.mark.parametrize("authorization", ["Bearer secret", "bearer secret", "Bearer  secret "])
@@ -92,7 +94,7 @@ def test_a_name_that_a_stranger_may_have_pointed_here_is_not_ours(host: str) -> 
 
 
 def test_the_name_we_were_told_to_listen_on_is_ours() -> None:
-    gate = Gate(key="", local=LOCAL, host="voice.example")
+    gate = Gate(key="", local=LOCAL, host="voice.example", vault=VAULT)
     assert gate.admit(asking(host="voice.example:8000")) == LOCAL
 
 
@@ -100,3 +102,52 @@ def test_the_key_is_never_chosen_as_the_subprotocol() -> None:
     offered = ("openai-insecure-api-key.secret", "realtime", "openai-beta.realtime-v1")
     assert offered_subprotocol(asking(offered)) == "realtime"
     assert offered_subprotocol(asking(offered[:1])) is None
+
+
+def showing(value: str, *, as_subprotocol: bool = False) -> HTTPConnection:
+    """Somebody on a page of another site, with a key or a secret."""
+    elsewhere = {"host": "voice.example", "origin": "https://page.example"}
+    if as_subprotocol:
+        return asking(("realtime", f"openai-insecure-api-key.{value}"), **elsewhere)
+    return asking(authorization=f"Bearer {value}", **elsewhere)
+
+
+@pytest.mark.parametrize("gate", [KEYED, OPEN], ids=["keyed", "open"])
+@pytest.mark.parametrize("as_subprotocol", [False, True])
+async def test_a_client_secret_opens_calls_and_nothing_else(
+    gate: Gate, as_subprotocol: bool
+) -> None:
+    owner = Caller(7, "somebody")
+    value, _ = await VAULT.keep(owner, b"{}", 600)
+    connection = showing(value, as_subprotocol=as_subprotocol)
+    admitted = await gate.admit_to_calls(connection)
+    assert admitted.caller == owner
+    assert admitted.secret is not None and admitted.secret.session == b"{}"
+    assert refusal(gate, connection) == (401, "invalid_key")
+
+
+@pytest.mark.parametrize("gate", [KEYED, OPEN], ids=["keyed", "open"])
+@pytest.mark.parametrize(
+    "value", ["ek_", "ek_" + "0" * 64, "ek_secret", "ek_é", "ek_" + "f" * 5_000]
+)
+async def test_a_client_secret_that_is_none_opens_nothing(gate: Gate, value: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        await gate.admit_to_calls(asking(host="127.0.0.1", authorization=f"Bearer {value}"))
+    assert (refused.value.status, refused.value.code) == (401, "invalid_client_secret")
+    assert value not in refused.value.error
+
+
+async def test_the_key_and_the_local_user_call_without_a_secret() -> None:
+    admitted = await KEYED.admit_to_calls(asking(authorization="Bearer secret"))
+    assert (admitted.caller, admitted.secret) == (LOCAL, None)
+    anything = asking(host="127.0.0.1", authorization="Bearer whatever")
+    assert (await OPEN.admit_to_calls(anything)).secret is None
+    with pytest.raises(Refusal):
+        await KEYED.admit_to_calls(asking(authorization="Bearer wrong"))
+
+
+async def test_a_key_may_look_like_a_client_secret() -> None:
+    gate = Gate(key="ek_chosen", local=LOCAL, host="127.0.0.1", vault=VAULT)
+    connection = asking(authorization="Bearer ek_chosen")
+    assert gate.admit(connection) == LOCAL
+    assert (await gate.admit_to_calls(connection)).secret is None

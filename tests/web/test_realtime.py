@@ -15,8 +15,12 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
+from engines.speech import PCM_RATE_HZ
 from tests.calls.exchange import PATIENCE_S, connect, eventually, nothing_left, silence, tone
 from tests.calls.test_webrtc import Client
+from tests.human_speech import HumanSpeech
+from voice_server.client.clips import framed, read_clip
+from voice_server.client.websocket import Wire
 
 from .served import Served, scripted, served
 
@@ -38,15 +42,42 @@ async def ask_for_bill(socket: ClientConnection) -> None:
     await told_of(socket, "session.updated")
 
 
+async def speak(socket: ClientConnection, recording: Path) -> None:
+    """Say what was recorded, and then nothing for two seconds."""
+    said = read_clip(recording) + bytes(2 * 2 * PCM_RATE_HZ)
+    for frame in framed(said, Wire.JSON).frames:
+        await socket.send(frame)
+
+
+async def writes_down(socket: ClientConnection, speech: HumanSpeech) -> None:
+    """This session has words for what it hears, and no answer, though nothing was updated."""
+    created = await told_of(socket, "session.created")
+    assert created["session"]["type"] == "transcription"
+    await speak(socket, speech("en_brooklyn.wav"))
+    kinds: list[str] = []
+    async with asyncio.timeout(PATIENCE_S):
+        while "conversation.item.input_audio_transcription.completed" not in kinds:
+            kinds.append(json.loads(await socket.recv())["type"])
+        # A reply would have begun with the words; this one is refused, and nothing came between.
+        await socket.send(json.dumps({"type": "response.create"}))
+        while "error" not in kinds:
+            event = json.loads(await socket.recv())
+            kinds.append(event["type"])
+    assert event["error"]["code"] == "invalid_session_type"
+    assert "response.created" not in kinds
+
+
 def id_of(location: str) -> str:
     path, _, call_id = location.rpartition("/")
     assert path == "/v1/realtime/calls"
     return call_id
 
 
-async def refused(server: Served, **options: Any) -> tuple[int, Event, dict[str, str]]:
+async def refused(
+    server: Served, *, path: str = "", **options: Any
+) -> tuple[int, Event, dict[str, str]]:
     with pytest.raises(InvalidStatus) as refusal:
-        await connect(server.websocket_url, **options)
+        await connect(server.websocket_url + path, **options)
     response = refusal.value.response
     assert response.body is not None
     headers = {name.lower(): value for name, value in response.headers.raw_items()}
@@ -159,6 +190,79 @@ BAD_REQUESTS: dict[str, tuple[dict[str, Any], int, str]] = {
 }  # fmt: skip
 
 
+async def test_a_transcription_session_answers_nothing_from_the_first_word_on(
+    tmp_path: Path, speech: HumanSpeech
+) -> None:
+    async with nothing_left(), served(scripted(tmp_path)) as server:  # noqa: SIM117
+        async with connect(f"{server.websocket_url}?intent=transcription") as socket:
+            await writes_down(socket, speech)
+
+
+async def test_a_session_needs_no_type_and_any_model_will_do(tmp_path: Path) -> None:
+    async with nothing_left(), served(scripted(tmp_path)) as server:
+        for model in ("gpt-realtime-2.1", "llama/3.2:8b", ""):
+            async with connect(f"{server.websocket_url}?model={model}") as socket:
+                created = await told_of(socket, "session.created")
+                assert created["session"]["model"] == (model or "voice-server")
+                session = {"instructions": "Be kind."}
+                await socket.send(json.dumps({"type": "session.update", "session": session}))
+                updated = (await told_of(socket, "session.updated"))["session"]
+                assert (updated["type"], updated["instructions"]) == ("realtime", "Be kind.")
+        status, body, _ = await refused(server, path=f"?model={'m' * 200}")
+        assert (status, body["error"]["code"]) == (400, "bad_model")
+
+
+def form(boundary: str, *parts: tuple[str, str, str]) -> dict[str, Any]:
+    """A form written by hand: (what follows form-data, the part's type, its content)."""
+    lines = []
+    for disposition, kind, content in parts:
+        lines += [f"--{boundary}", f"Content-Disposition: form-data; {disposition}"]
+        lines += [f"Content-Type: {kind}"] if kind else []
+        lines += ["", content]
+    body = "\r\n".join([*lines, f"--{boundary}--", ""])
+    kind = f"multipart/form-data; boundary={boundary}"
+    return {"content": body.encode(), "headers": {"content-type": kind}}
+
+
+# How browsers, Node.js and Python send the two fields.
+FORMS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
+    "two values": (('name="sdp"', ""), ('name="session"', "")),
+    "values with types": (
+        ('name="sdp"', "application/sdp"), ('name="session"', "application/json"),
+    ),
+    "blobs": (
+        ('name="sdp"; filename="blob"', "application/sdp"),
+        ('name="session"; filename="blob"', "application/json"),
+    ),
+    "files without types": (
+        ('name="sdp"; filename="offer.sdp"', ""), ('name="session"; filename="s.json"', ""),
+    ),
+    "text with a charset": (
+        ('name="sdp"', "text/plain; charset=utf-8"),
+        ('name="session"', "application/json; charset=utf-8"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FORMS)
+async def test_the_offer_and_the_session_come_in_any_form(tmp_path: Path, kind: str) -> None:
+    (offered, sdp_type), (wished, session_type) = FORMS[kind]
+    async with nothing_left(), served(scripted(tmp_path)) as server:
+        client, session = Client(), json.dumps({"instructions": "Говори «да»."})
+        request = form(
+            "----WebKitFormBoundaryx", (offered, sdp_type, await client.offer()),
+            (wished, session_type, session),
+        )  # fmt: skip
+        response = await server.client.post("/v1/realtime/calls?model=gpt-realtime", **request)
+        assert response.status_code == 201, response.text
+        await client.accept(response.text)
+        await client.connected()
+        created = (await client.told_of("session.created"))["session"]
+        assert (created["model"], created["instructions"]) == ("gpt-realtime", "Говори «да».")
+        await client.connection.close()
+        await server.closed(id_of(response.headers["location"]))
+
+
 async def test_bad_requests_are_refused_clearly_and_nothing_is_charged(tmp_path: Path) -> None:
     async with nothing_left(), served(scripted(tmp_path)) as server:
         for name, (request, status, code) in BAD_REQUESTS.items():
@@ -233,6 +337,61 @@ async def test_too_many_calls_are_told_when_to_come_again(
         await eventually(lambda: not server.house.switchboard.calls)
         async with connect(server.websocket_url) as socket:
             await told_of(socket, "session.created")
+
+
+async def test_one_user_talks_on_as_many_lines_as_are_allowed_and_no_more(
+    tmp_path: Path,
+) -> None:
+    options = {"calls_per_user_max": 4, "local_credit": 10**6}
+    async with nothing_left(), served(scripted(tmp_path, **options)) as server:  # noqa: SIM117
+        async with contextlib.AsyncExitStack() as stack:
+            lines = [connect(server.websocket_url) for _ in range(10)]
+            tries = await asyncio.gather(
+                *(stack.enter_async_context(line) for line in lines), return_exceptions=True
+            )
+            refusals = [each for each in tries if isinstance(each, InvalidStatus)]
+            assert [each.response.status_code for each in refusals] == [429] * 6
+            assert all(int(each.response.headers["retry-after"]) >= 1 for each in refusals)
+            sockets = [each for each in tries if isinstance(each, ClientConnection)]
+            for socket in sockets:
+                await socket.send(json.dumps({"type": "response.create"}))
+            done = await asyncio.gather(*(told_of(socket, "response.done") for socket in sockets))
+            assert len({event["response"]["id"] for event in done}) == 4
+            client = Client()
+            response = await server.client.post(
+                "/v1/realtime/calls", content=await client.offer(), headers=SDP
+            )
+            assert response.status_code == 429 and int(response.headers["retry-after"]) >= 1
+            error = response.json()["error"]
+            assert (error["type"], error["code"]) == ("rate_limit_error", "too_many_calls")
+            await client.connection.close()
+
+
+async def test_a_page_of_another_site_may_ask_and_read_where_its_call_is(tmp_path: Path) -> None:
+    page = {"Origin": "https://page.example"}
+    asks = page | {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type,x-openai-agents-sdk",
+    }
+    async with nothing_left(), served(scripted(tmp_path, api_key="s3cret")) as server:
+        for path in ("/v1/realtime/calls", "/v1/realtime/client_secrets"):
+            may = await server.client.options(path, headers=asks)
+            assert may.status_code == 200
+            assert may.headers["access-control-allow-origin"] == "*"
+            assert "POST" in may.headers["access-control-allow-methods"]
+            assert "x-openai-agents-sdk" in may.headers["access-control-allow-headers"]
+        client, key = Client(), {"Authorization": "Bearer s3cret"}
+        response = await server.client.post(
+            "/v1/realtime/calls", content=await client.offer(), headers=page | SDP | key
+        )
+        assert response.status_code == 201, response.text
+        exposed = response.headers["access-control-expose-headers"].lower()
+        assert "location" in exposed and "retry-after" in exposed
+        assert response.headers["access-control-allow-origin"] == "*"
+        await client.accept(response.text)
+        await client.connection.close()
+        denied = await server.client.post("/v1/realtime/calls", content="v=0", headers=page | SDP)
+        assert denied.status_code == 401 and denied.headers["access-control-allow-origin"] == "*"
 
 
 async def test_a_draining_server_ends_its_calls_and_takes_no_more(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from voice_server.calls.switchboard import CallRefused, TooManyCalls
 logger = logging.getLogger(__name__)
 
 # The doors whose clients are OpenAI's.
-OPENAI_PATHS = ("/v1/audio/", "/v1/models")
+OPENAI_PATHS = ("/v1/audio/", "/v1/models", "/v1/realtime")
 
 
 class Refusal(Exception):

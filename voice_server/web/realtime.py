@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 
 import orjson
@@ -14,14 +13,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
-from engines.speech import EngineSettings
 from voice_server.calls.realtime.dialect import Dialect
-from voice_server.calls.rules import Interruption, Rules
+from voice_server.calls.rules import Interruption
 from voice_server.calls.session import Link
 from voice_server.calls.switchboard import LiveCall
 from voice_server.calls.websocket import WebSocketLink
 
-from .auth import offered_subprotocol
+from .auth import Admitted, offered_subprotocol
+from .beginnings import beginning
 from .bodies import read_body
 from .calls import call_id_of
 from .errors import REFUSALS, Refusal, refusal_of, response_of
@@ -29,14 +28,8 @@ from .house import House
 from .ice import ice_entries
 
 CALLS_PATH = "/v1/realtime/calls"
-MODEL_DEFAULT = "voice-server"
-MODEL_CHARS_MAX = 128
 # An offer, a session, and what multipart puts around them.
 BODY_BYTES_MAX = 256 * 1024
-
-
-def new_id(prefix: str) -> str:
-    return f"{prefix}_{secrets.token_hex(12)}"
 
 
 async def websocket(socket: WebSocket) -> None:
@@ -45,23 +38,19 @@ async def websocket(socket: WebSocket) -> None:
     links: list[WebSocketLink] = []
 
     def connect(call: LiveCall) -> Link:
-        dialect = _dialect(house, call.id, model, settings, rules, only_transcribes=transcribes)
-        links.append(WebSocketLink(socket, dialect, house.wheel))
+        links.append(WebSocketLink(socket, begins.dialect(call.id), house.wheel))
         return links[0]
 
     try:
-        caller = house.gate.admit(socket)
-        model = _model(socket.query_params.get("model", ""))
-        transcribes = socket.query_params.get("intent") == "transcription"
-        settings = house.settings_for(model)
+        admitted = await house.gate.admit_to_calls(socket)
         # A client that plays from its own buffer cannot be paused; one that takes binary
         # frames can say so.
         rules = replace(house.rules, interruption=Interruption.CANCELS)
-        call = await house.switchboard.place(
-            caller, connect, settings=settings, rules=rules, media_flows=True
-        )
+        begins = beginning(house, rules, socket.query_params, admitted.secret, {}, webrtc=False)
+        call = await _place(house, admitted, begins.dialect(), connect, media_flows=True)
     except REFUSALS as refused:
-        await socket.send_denial_response(response_of(refusal_of(refused)))
+        response = response_of(refusal_of(refused), socket.url.path)
+        await socket.send_denial_response(response)
         return
     await links[0].serve(
         subprotocol=offered_subprotocol(socket),
@@ -75,23 +64,24 @@ async def offer(request: Request) -> Response:
     from voice_server.calls.webrtc import WebRtcLink
 
     house: House = request.app.state.house
-    caller = house.gate.admit(request)
+    admitted = await house.gate.admit_to_calls(request)
     if house.switchboard.draining:
         raise Refusal(503, "draining", "The server is shutting down.", retry_after_s=10)
     sdp, session = await _read_offer(request)
-    model = _model(request.query_params.get("model", "") or _text(session, "model"))
-    settings, rules = _as_wished(house, model, session)
+    begins = beginning(
+        house, house.rules, request.query_params, admitted.secret, session, webrtc=True
+    )
+    first = begins.dialect()  # What cannot be is refused before anything is negotiated.
 
     def connect(call: LiveCall) -> Link:
-        dialect = _dialect(house, call.id, model, house.settings_for(model), house.rules, rtc=True)
-        dialect.preset(session)
-        return WebRtcLink(peer, dialect, house.wheel)
+        return WebRtcLink(peer, begins.dialect(call.id), house.wheel)
 
-    entries = ice_entries(house.config, user_id=caller.user_id, now_s=int(time.time()))
+    user_id = admitted.caller.user_id
+    entries = ice_entries(house.config, user_id=user_id, now_s=int(time.time()))
     peer, call = Peer((e.urls, e.username, e.credential) for e in entries), None
     try:
         answer = await peer.negotiate(sdp)
-        call = await house.switchboard.place(caller, connect, settings=settings, rules=rules)
+        call = await _place(house, admitted, first, connect)
     finally:
         if call is None:
             await peer.close()
@@ -101,12 +91,29 @@ async def offer(request: Request) -> Response:
 
 
 async def hang_up(request: Request) -> Response:
-    """`POST /v1/realtime/calls/{id}/hangup`: 200; 404 for calls that are not the caller's."""
+    """`POST /v1/realtime/calls/{id}/hangup`: 200; 404 for calls that are not the caller's, and
+    for those that were not placed with the client secret that is shown."""
     house: House = request.app.state.house
-    caller = house.gate.admit(request)
-    if not await house.switchboard.hang_up(call_id_of(request), caller.user_id):
+    admitted = await house.gate.admit_to_calls(request)
+    call_id, secret = call_id_of(request), admitted.secret
+    is_theirs = secret is None or await house.vault.placed(secret, call_id)
+    if not (is_theirs and await house.switchboard.hang_up(call_id, admitted.caller.user_id)):
         raise Refusal(404, "call_not_found", "There is no such call.")
     return Response(status_code=200)
+
+
+async def _place(
+    house: House, admitted: Admitted, first: Dialect, connect: Callable[[LiveCall], Link], *,
+    media_flows: bool = False,
+) -> LiveCall:  # fmt: skip
+    """Let a call begin with the settings and rules of `first`. Raises what `REFUSALS` names."""
+    call = await house.switchboard.place(
+        admitted.caller, connect, settings=first.settings, rules=first.rules,
+        media_flows=media_flows,
+    )  # fmt: skip
+    if admitted.secret:
+        await house.vault.note_call(admitted.secret, call.id)
+    return call
 
 
 async def _read_offer(request: Request) -> tuple[str, dict[str, object]]:
@@ -153,39 +160,6 @@ def _session(text: bytes) -> dict[str, object]:
     if not isinstance(session, dict):
         raise Refusal(400, "bad_session", "The session must be a JSON object.")
     return session
-
-
-def _as_wished(
-    house: House, model: str, session: dict[str, object]
-) -> tuple[EngineSettings, Rules]:
-    """What the session asks for, tried on a dialect that nobody uses. Raises `Refusal`."""
-    trial = _dialect(house, "", model, house.settings_for(model), house.rules, rtc=True)
-    for event in trial.preset(session).events:
-        error = event["error"]
-        assert isinstance(error, dict)
-        raise Refusal(400, str(error.get("code", "bad_session")), str(error["message"]))
-    return trial.settings, trial.rules
-
-
-def _dialect(
-    house: House, call_id: str, model: str, settings: EngineSettings, rules: Rules, *,
-    rtc: bool = False, only_transcribes: bool = False,
-) -> Dialect:
-    return Dialect(
-        call_id=call_id, model=model or MODEL_DEFAULT, settings=settings, rules=rules,
-        new_id=new_id, webrtc=rtc, transcription_only=only_transcribes, describe=house.describe,
-    )  # fmt: skip
-
-
-def _model(name: str) -> str:
-    if len(name) > MODEL_CHARS_MAX:
-        raise Refusal(400, "bad_model", "This is no model's name.")
-    return name
-
-
-def _text(fields: dict[str, object], name: str) -> str:
-    value = fields.get(name, "")
-    return value if isinstance(value, str) else ""
 
 
 def _decoded(body: bytes) -> str:

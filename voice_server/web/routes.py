@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
-from . import account, calls, catalogue, health, pages, realtime, speech, transcription
+from . import (
+    account,
+    calls,
+    catalogue,
+    client_secrets,
+    health,
+    pages,
+    realtime,
+    speech,
+    transcription,
+)
 
 
 def routes() -> list[BaseRoute]:
@@ -15,6 +25,7 @@ def routes() -> list[BaseRoute]:
         Route("/health", health.alive),
         Route("/health/ready", health.ready),
         WebSocketRoute("/v1/realtime", realtime.websocket),
+        Route("/v1/realtime/client_secrets", client_secrets.create, methods=["POST"]),
         Route("/v1/realtime/calls", realtime.offer, methods=["POST"]),
         Route("/v1/realtime/calls/{call_id}/hangup", realtime.hang_up, methods=["POST"]),
         Route("/v1/calls/{call_id}", calls.show),

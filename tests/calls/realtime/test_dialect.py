@@ -497,7 +497,8 @@ class TestFailure:
 
 class TestTranscriptionSession:
     def test_hears_and_never_answers(self) -> None:
-        listener = Listener(rules=Rules(answers=False), transcription_only=True)
+        listener = Listener(transcription_only=True)
+        assert not listener.dialect.rules.answers
         session = listener.told[0]["session"]
         assert isinstance(session, dict)
         assert session["type"] == "transcription"

@@ -69,7 +69,7 @@ class Dialect:
         self._config = first_config(
             model=model, settings=settings, rules=rules, transcription_only=transcription_only
         )
-        self._rules, self._settings = rules, settings
+        self._rules, self._settings = self._config.rules(rules), settings
         self._events = Events(new_id)
         self._items = Items()
         self._hearing = Hearing(
@@ -113,11 +113,16 @@ class Dialect:
     def settings(self) -> EngineSettings:
         return self._settings
 
+    @property
+    def session(self) -> JsonObject:
+        """The whole configuration in effect, as the client is told of it."""
+        return self._config.as_json(self._session_id)
+
     # From us to the client.
 
     def begin(self) -> list[ServerEvent]:
         """The first event of all."""
-        told = [self._events.make("session.created", session=self._session())]
+        told = [self._events.make("session.created", session=self.session)]
         if self._config.extension.events:
             told.append(self._extras.engines(self._settings))
         return told
@@ -238,9 +243,6 @@ class Dialect:
             told.append(self._events.server_error(reason))
         return told
 
-    def _session(self) -> JsonObject:
-        return self._config.as_json(self._session_id)
-
     # From the client to us.
 
     def receive(self, text: str | bytes) -> Received:
@@ -279,7 +281,7 @@ class Dialect:
         event.need("session")
         before, heard_of = self._settings, self._config.extension.events
         inputs = self._configure(Fields(event.values["session"], "session"))
-        told = [self._events.make("session.updated", session=self._session())]
+        told = [self._events.make("session.updated", session=self.session)]
         if self._config.extension.events and (not heard_of or self._settings != before):
             told.append(self._extras.engines(self._settings))
         return Received(inputs, events=tuple(told))
