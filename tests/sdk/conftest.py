@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tests.pages.conftest import Server, running
 from .programs import Program, node, python, started
 from .script import Player
 from .strictness import Schemas, faults_of_nulls, faults_of_types
-from .tap import Tap, tapped
+from .tap import Event, Tap, tapped
 
 KEY = "sk-the-key-of-these-tests"
 # What the scripted engines hear, say, and say when asked to count; and how long a word sounds.
@@ -65,26 +66,32 @@ async def schemas(tmp_path: Path) -> AsyncIterator[Schemas]:
         yield Schemas(program)
 
 
+async def judge(told: list[Event], schemas: Schemas) -> None:
+    """Fail unless there were events and every judge of strictness is content with them."""
+    assert told, "nothing was told"
+    assert faults_of_types(told) == []
+    assert faults_of_nulls(told) == []
+    assert await schemas.faults(told) == []
+
+
+@contextlib.asynccontextmanager
 async def judged(server: Server, schemas: Schemas) -> AsyncIterator[Tap]:
     async with tapped(port_of(server)) as tap:
         yield tap
-        assert tap.told, "nothing passed the tap"
-        assert faults_of_types(tap.told) == []
-        assert faults_of_nulls(tap.told) == []
-        assert await schemas.faults(tap.told) == []
+        await judge(tap.told, schemas)
 
 
 @pytest.fixture
 async def tap(scripted_server: Server, schemas: Schemas) -> AsyncIterator[Tap]:
     """The wire to the scripted server. At the end every event on it must please the judges."""
-    async for tap in judged(scripted_server, schemas):
+    async with judged(scripted_server, schemas) as tap:
         yield tap
 
 
 @pytest.fixture
 async def tutor_tap(tutor_server: Server, schemas: Schemas) -> AsyncIterator[Tap]:
     """The wire to the server with real engines, judged in the same way."""
-    async for tap in judged(tutor_server, schemas):
+    async with judged(tutor_server, schemas) as tap:
         yield tap
 
 

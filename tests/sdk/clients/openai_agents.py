@@ -118,12 +118,11 @@ async def interrupts(options: Options) -> None:
         await talk.session.send_message("Please count.")
         await talk.until("audio")
         speaking = asyncio.create_task(talk.speak(options["sound"]))
-        await talk.until("audio_interrupted")
         await talk.until("agent_end")
-        tell(cut=talk.history())
         await talk.until("agent_end")
         await speaking
-        talk.tell()
+        interrupted = [event for event in talk.diary.events if event.type == "audio_interrupted"]
+        talk.tell(interrupted=len(interrupted))
 
 
 async def stops(options: Options) -> None:
