@@ -20,7 +20,7 @@ SHAPES: dict[str, tuple[str, str, int | None, dict[str, str]]] = {
     "mp3": ("mp3", "libmp3lame", 64_000, {"write_xing": "0", "id3v2_version": "0"}),
     "aac": ("adts", "aac", 64_000, {}),
     "flac": ("flac", "flac", None, {}),
-    "wav": ("wav", "pcm_s16le", None, {"flags": "+bitexact"}),
+    "wav": ("wav", "pcm_s16le", None, {"fflags": "+bitexact"}),
     "pcm": ("s16le", "pcm_s16le", None, {}),
 }
 
@@ -87,7 +87,8 @@ def encoding(assignment: Assignment) -> Steps:
         if piece := encoder.encode(bytes(sound)):
             assignment.send({}, piece)
         ended = bool(message.get("end"))
-    assignment.send({}, encoder.finish())
+    if piece := encoder.finish():
+        assignment.send({}, piece)
 
 
 def prepare(options: Options) -> Work:

@@ -9,7 +9,7 @@ import av.container
 import pytest
 
 from engines.audio import BadAudio, read_audio
-from engines.ogg import ogg_opus
+from engines.ogg import OggOpusWriter, ogg_opus
 from engines.opus import OpusEncoder
 from engines.speech import OpusFrame
 from tests.engines.sounds import sine
@@ -45,3 +45,20 @@ def test_no_packets_make_a_file_without_sound() -> None:
     assert file.count(b"OggS") == 2
     with pytest.raises(BadAudio):
         read_audio(file, seconds_max=1)
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 57])
+def test_a_file_written_piece_by_piece_holds_the_same(count: int) -> None:
+    frames = OpusEncoder(24_000).encode(sine(440, 24_000, count / 50).tobytes())
+    writer = OggOpusWriter(10)
+    pieces = [writer.feed([frame]) for frame in frames]
+    file = b"".join([*pieces, writer.finish()])
+    if count > 11:  # Nearly all of it has left before the end was known.
+        assert any(pieces[11:])
+    if not count:
+        assert file == ogg_opus([])
+        return
+    with av.open(io.BytesIO(file), mode="r") as opened_file:
+        packets = [packet for packet in opened_file.demux(audio=0) if packet.size]
+        assert [bytes(packet) for packet in packets] == [frame.packet for frame in frames]
+        assert opened_file.duration == count * 20_000

@@ -317,3 +317,46 @@ async def test_signals_meant_for_the_server_do_not_end_its_workers(pool: WorkerP
         os.kill(pid, signal.SIGINT)
         assert (await say(job, "after"))["pid"] == pid
         assert os.getsid(pid) == pid, "a terminal's Ctrl-C does not reach it"
+
+
+async def test_all_who_wait_for_the_start_wait_for_one_and_may_leave() -> None:
+    pool = WorkerPool(MODULE, workers=1, name="parrot", wait_s=PATIENCE_S)
+    first = asyncio.create_task(pool.ready())
+    await asyncio.sleep(0)
+    others = [asyncio.create_task(pool.ready()) for _ in range(3)]
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.gather(*others)
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert pool.slots_free == 1
+    await pool.close()
+    await pool.ready()  # It can begin again.
+    assert pool.slots_free == 1
+    await pool.close()
+    assert pool.slots_free == 0
+
+
+async def test_closed_while_it_starts_it_leaves_nothing() -> None:
+    pool = WorkerPool(MODULE, workers=1, name="parrot")
+    waiting = asyncio.create_task(pool.ready())
+    await asyncio.sleep(0)
+    await pool.close()
+    assert (await asyncio.gather(waiting, return_exceptions=True))[0] is not None
+    assert pool.slots_free == 0
+
+
+async def test_a_start_that_failed_is_tried_again() -> None:
+    pool = WorkerPool(MODULE, workers=1, name="parrot", options={"refuse": 1})
+    for _ in range(2):
+        with pytest.raises(EngineError, match="no such model"):
+            await pool.ready()
+
+
+async def test_a_pool_in_the_background_stands_back() -> None:
+    pool = WorkerPool(MODULE, workers=1, name="parrot", nice=7, wait_s=PATIENCE_S)
+    await pool.start()
+    async with pool.job({"do": "echo"}) as job:
+        pid = (await say(job, "hello"))["pid"]
+        assert os.getpriority(os.PRIO_PROCESS, pid) == 7
+    await pool.close()
