@@ -34,7 +34,6 @@ from engines.speech import (
     EndUtterance,
     EngineFailed,
     Event,
-    Hear,
     PcmFrame,
     ReplyAudio,
     ReplyBegun,
@@ -150,6 +149,9 @@ class Conversation:
                 pass  # Sound before the bill starts is not ours to hear.
             case ev.Heard():
                 self._heard(event)
+            case ev.TurnJudged():
+                if floor.patience.ends(event, floor.ear):
+                    self._end_utterance()
             case ev.Committed():
                 self._committed()
             case ev.Cleared():
@@ -279,18 +281,22 @@ class Conversation:
         edge = floor.endpointer.hear(
             event.speech,
             onset_ms=rules.barge_in_ms if floor.phase is Phase.SPEAKING else rules.onset_ms,
-            pause_ms=rules.pause_unfinished_ms if self._unfinished() else rules.pause_ms,
+            pause_ms=floor.patience.pause_ms(
+                unfinished=self._unfinished(), has_floor=floor.phase is Phase.HEARING
+            ),
         )
         if edge is Edge.ONSET:
             self._begin_utterance(rules.pre_roll_ms + floor.endpointer.utterance_ms)
         elif floor.endpointer.speaking or edge is Edge.ENDPOINT:
             if not floor.ear.deaf:
-                floor.do(Hear(floor.ear.number, event.frame))
+                floor.hear(event.frame)
             floor.phase_ends_ms = floor.now_ms + self._rules.frame_gap_ms_max
             if edge is Edge.ENDPOINT:
                 self._end_utterance()
-            else:
-                self._insist()
+                return
+            self._insist()
+            if (question := floor.patience.question(floor.ear)) is not None:
+                floor.do(question)
 
     def _unfinished(self) -> bool:
         return sounds_unfinished(self._floor.ear.user, punctuated=self._floor.punctuated)
@@ -317,7 +323,7 @@ class Conversation:
                 floor.enter(Phase.HEARING, 0)
         floor.phase_ends_ms = floor.now_ms + self._rules.frame_gap_ms_max
         for frame in frames:
-            floor.do(Hear(floor.ear.number, frame))
+            floor.hear(frame)
 
     def _challengeable(self) -> bool:
         match self._rules.interruption:
@@ -380,7 +386,7 @@ class Conversation:
         if floor.phase in (Phase.THINKING, Phase.SPEAKING):
             floor.challenge(self._sound_in_ms - roll_ms, pauses=False)
             for frame in self._roll:
-                floor.do(Hear(floor.ear.number, frame))
+                floor.hear(frame)
             self._roll.clear()
         else:
             self._begin_utterance(roll_ms)

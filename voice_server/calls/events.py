@@ -148,6 +148,15 @@ class Truncated:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnJudged:
+    """The answer to a `JudgeTurn`: the chance, 0 to 1, that the user has finished."""
+
+    turn: int
+    pause: int
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
 class RulesChanged:
     """Turn-taking follows these rules from now on; the allowance is not touched."""
 
@@ -197,6 +206,7 @@ Input = (
     | Committed
     | Cleared
     | Played
+    | TurnJudged
     | RulesChanged
     | SettingsChanged
     | Allowed
@@ -417,6 +427,19 @@ class Closed:
     turns: tuple[Turn, ...]
 
 
+# An action for whoever can hear whether somebody has finished. It may go unanswered.
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeTurn:
+    """The user pauses; is the turn over? `frames` is its sound up to now, the last eight seconds
+    of it. `pause` counts the pauses that were asked about."""
+
+    turn: int
+    pause: int
+    frames: tuple[PcmFrame, ...]
+
+
 # An action for the switchboard.
 
 
@@ -448,6 +471,7 @@ Action = (
     | IdleTimedOut
     | EndingSoon
     | Closed
+    | JudgeTurn
     | MinuteElapsed
     | Command
 )

@@ -13,6 +13,8 @@ from engines.speech import (
     Cancel,
     EngineSettings,
     Entry,
+    Hear,
+    PcmFrame,
     ReplyAudio,
     Respond,
     Say,
@@ -25,6 +27,7 @@ from .allowance import Allowance
 from .asides import Asides
 from .endpointing import Endpointer
 from .memory import Kept, Memory, fold
+from .patience import Patience
 from .recordings import Recordings
 from .reply import OpenTurn, PastTurn, Reply
 from .rules import Rules
@@ -68,6 +71,7 @@ class Floor:
         self.phase_ends_ms = now_ms + rules.connect_ms_max
         self.reply_ends_ms = NEVER_MS
         self.endpointer = Endpointer(rules.endpointing)
+        self.patience = Patience(self.endpointer)
         self.allowance = Allowance(rules)
         self.open = OpenTurn(0)
         self.challenger: OpenTurn | None = None
@@ -96,6 +100,11 @@ class Floor:
         assert phase in _NEXT[self.phase], f"{self.phase} cannot become {phase}"
         self.phase = phase
         self.phase_ends_ms = self.now_ms + lasts_ms
+
+    def hear(self, frame: PcmFrame) -> None:
+        """A frame of the utterance that is being spoken."""
+        self.do(Hear(self.ear.number, frame))
+        self.patience.keep(self.ear.number, frame)
 
     @property
     def ear(self) -> OpenTurn:

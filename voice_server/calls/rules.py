@@ -60,10 +60,26 @@ def notices_in(language: str) -> Notices:
 
 
 @dataclass(frozen=True, slots=True)
+class Judging:
+    """A pause of `after_ms` is judged by how the words before it sound: a chance of at least
+    `ended_above` that they were the last ends the utterance at once, a smaller one lets the
+    pause last up to `patience_ms`."""
+
+    after_ms: int = 192
+    ended_above: float = 0.5
+    patience_ms: int = 4_000
+
+    def __post_init__(self) -> None:
+        assert 0 < self.after_ms < self.patience_ms
+        assert 0 < self.ended_above <= 1
+
+
+@dataclass(frozen=True, slots=True)
 class Endpointing:
     """When an utterance begins and ends.
 
-    `manual`: push-to-talk; silence never ends an utterance, `Committed` does.
+    `manual`: push-to-talk; silence never ends an utterance, `Committed` does. `judging`: pauses
+    are not only measured; None: they are.
     """
 
     speech_above: float = 0.50
@@ -79,6 +95,7 @@ class Endpointing:
     # Push-to-talk keeps this much sound that nobody has committed yet.
     uncommitted_ms_max: int = 60_000
     manual: bool = False
+    judging: Judging | None = None
 
     def __post_init__(self) -> None:
         assert 0 <= self.silence_below < self.speech_above <= 1

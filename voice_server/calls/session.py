@@ -2,7 +2,8 @@
 
 One inbox and one consumer: `post` takes whatever happened and performs, at once and in order,
 what the conversation decides. Nothing waits between a decision and its actions; what happens
-meanwhile stands in line. Three tasks feed the inbox: the link, the engine and the clock.
+meanwhile stands in line. Three tasks feed the inbox: the link, the engine and the clock; and
+while a pause is being judged, a fourth.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from engines.speech import (
     Cancel,
     Command,
     Configure,
+    EndOfTurn,
     EndUtterance,
+    EngineError,
     Event,
     Hear,
     PcmFrame,
@@ -31,7 +34,17 @@ from engines.speech import (
 )
 
 from .conversation import Conversation
-from .events import Action, Closed, Heard, HungUp, Input, MinuteElapsed, Tick
+from .events import (
+    Action,
+    Closed,
+    Heard,
+    HungUp,
+    Input,
+    JudgeTurn,
+    MinuteElapsed,
+    Tick,
+    TurnJudged,
+)
 from .rules import Rules
 
 if TYPE_CHECKING:
@@ -71,7 +84,8 @@ class Link(Protocol):
 
 
 class Session:
-    """One call. `run` talks until it is closed and leaves nothing running."""
+    """One call. `run` talks until it is closed and leaves nothing running. Without an
+    `end_of_turn` nobody answers when the conversation asks whether a turn is over."""
 
     def __init__(
         self,
@@ -81,9 +95,13 @@ class Session:
         rules: Rules,
         *,
         clock_ms: Callable[[], int],
+        end_of_turn: EndOfTurn | None = None,
         on_minute: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._link, self._engine, self._vad = link, engine, vad
+        self._end_of_turn, self._judging_failed = end_of_turn, False
+        self._judging: asyncio.Task[None] | None = None
+        self._group: asyncio.TaskGroup | None = None
         self._clock_ms, self._on_minute = clock_ms, on_minute
         self._conversation = Conversation(rules, now_ms=clock_ms())
         self._inbox: deque[Input] = deque()
@@ -117,9 +135,11 @@ class Session:
                     group.create_task(self._converse()),
                     group.create_task(self._keep_time()),
                 ]
+                self._group = group
                 await self._over.wait()
-                for task in tasks:
-                    task.cancel()
+                for task in (*tasks, self._judging):
+                    if task is not None:
+                        task.cancel()
         finally:
             if self.closed is None:
                 self._abandon()
@@ -146,6 +166,9 @@ class Session:
             case Hear() | Transcribe():
                 self._command(action)
                 return  # Sound is not for the log.
+            case JudgeTurn():
+                self._ask(action)
+                return
             case Configure() | EndUtterance() | Respond() | Say() | Cancel():
                 self._command(action)
             case MinuteElapsed(minute):
@@ -197,6 +220,25 @@ class Session:
     def _too_far_ahead(self, turn: int) -> bool:
         call = self._conversation
         return turn == call.turn and call.unheard_ms > AHEAD_MS_MAX and self.closed is None
+
+    def _ask(self, question: JudgeTurn) -> None:
+        """Have a pause judged; nobody wants to know any more of the one before it."""
+        if self._end_of_turn is None or self._group is None:
+            return
+        if self._judging is not None:
+            self._judging.cancel()
+        self._judging = self._group.create_task(self._judge(self._end_of_turn, question))
+
+    async def _judge(self, end_of_turn: EndOfTurn, question: JudgeTurn) -> None:
+        sound = b"".join([frame.samples for frame in question.frames])
+        try:
+            probability = await end_of_turn.probability(sound)
+        except EngineError as error:
+            if not self._judging_failed:
+                logger.warning("the call goes by the length of pauses: %s", error)
+            self._judging_failed = True
+        else:
+            self.post(TurnJudged(question.turn, question.pause, probability))
 
     async def _keep_time(self) -> None:
         """Wake the conversation when it asked to be woken."""

@@ -24,7 +24,7 @@ from typing import Protocol
 from billing.pricing import PerMinute
 from billing.usage import Bill, LeaseLost, Meter, Usage
 from engines.cascade import Cascade
-from engines.speech import Engines, EngineSettings, VoiceActivityDetector
+from engines.speech import EndOfTurn, Engines, EngineSettings, VoiceActivityDetector
 
 from .directory import Directory
 from .events import Allowed, EndWithin, HungUp
@@ -100,7 +100,8 @@ class LiveCall:
 
 
 class Switchboard:
-    """Use as an async context manager; leaving it drains at once what still lives."""
+    """Use as an async context manager; leaving it drains at once what still lives. When a call
+    begins `end_of_turn` gives whoever can hear the end of a turn, or nobody."""
 
     def __init__(
         self,
@@ -111,11 +112,12 @@ class Switchboard:
         ears: Ears,
         tariff: Callable[[Caller], PerMinute],
         limits: Limits,
+        end_of_turn: Callable[[], EndOfTurn | None] = lambda: None,
         clock_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
     ) -> None:
         self._usage, self._directory, self._tariff = usage, directory, tariff
         self._engines, self._ears, self._limits = engines, ears, limits
-        self._clock_ms = clock_ms
+        self._end_of_turn, self._clock_ms = end_of_turn, clock_ms
         self._calls: dict[str, LiveCall] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._draining = False
@@ -241,7 +243,9 @@ class Switchboard:
         self, call: LiveCall, link: Link, meter: Meter, settings: EngineSettings, rules: Rules
     ) -> None:
         engine, vad = Cascade(self._engines, settings), self._ears.open()
-        session = Session(link, engine, vad, rules, clock_ms=self._clock_ms)
+        session = Session(
+            link, engine, vad, rules, clock_ms=self._clock_ms, end_of_turn=self._end_of_turn()
+        )
         call.session = session
         call._admitted.set_result(None)
         logger.info("call %s: begins, user %s", call.id, call.caller.user_id)

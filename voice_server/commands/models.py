@@ -27,7 +27,7 @@ HELP = "list engines and weights, pull weights"
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "exit codes:\n  0  done\n  1  the weights could not be fetched\n  2  wrong use"
     parser.add_argument("action", nargs="?", choices=("list", "pull"), default="list")
-    parser.add_argument("name", nargs="?", help="the weights to pull: base, tiny.en, …, or smart-turn")
+    parser.add_argument("name", nargs="?", help="the weights to pull: base, tiny.en, smart-turn")
     add_set_argument(parser)
 
 

@@ -133,7 +133,7 @@ async def open_house(config: Config) -> AsyncIterator[House]:
         caller = Caller(local.user_id, local.name)
         switchboard = Switchboard(
             usage=usage, directory=directory, engines=engines, ears=ears,
-            tariff=_tariff(config), limits=_limits(config),
+            tariff=_tariff(config), limits=_limits(config), end_of_turn=engines.end_of_turn,
         )  # fmt: skip
         house = House(
             config=config, database=database, customers=customers, usage=usage, engines=engines,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from engines.speech import OPUS_FRAME_MS, OPUS_RATE_HZ, EngineSettings
 
-from ..rules import Endpointing, Interruption, Rules
+from ..rules import Endpointing, Interruption, Judging, Rules
 from .checks import ID_CHARS_MAX, NAME_CHARS_MAX, Fields, wrong_value
 from .server_events import JsonObject, without_empty
 from .tools import as_settings, kept_fields
@@ -30,10 +30,16 @@ KINDS = ("realtime", "transcription")
 FORMATS = ("audio/pcm", "audio/pcmu", "audio/pcma", "audio/opus")
 PCM_RATES = (16_000, 24_000)
 INTERRUPTIONS = tuple(way.value for way in Interruption)
-# How long a finished and an unfinished sentence may pause, by eagerness, in milliseconds.
+# By eagerness: how sure one must be that a turn has ended and how long a pause may last where it
+# has not, as the protocol says; and, where nobody can judge that, how long a finished and an
+# unfinished sentence may pause. In milliseconds.
+_MEDIUM = (Judging(ended_above=0.5, patience_ms=4_000), 600, 1_200)
 EAGERNESS = {
-    "low": (800, 2_400), "medium": (600, 1_200), "high": (400, 800), "auto": (600, 1_200),
-}  # fmt: skip
+    "low": (Judging(ended_above=0.7, patience_ms=8_000), 800, 2_400),
+    "medium": _MEDIUM,
+    "high": (Judging(ended_above=0.3, patience_ms=2_000), 400, 800),
+    "auto": _MEDIUM,
+}
 # Silence is what is clearly below the threshold for speech (0.35 for the usual 0.50).
 SILENCE_SHARE = 0.7
 _LANGUAGE = re.compile(r"([A-Za-z]{2,3})(?:[-_][A-Za-z0-9]{1,8})*")
@@ -111,10 +117,11 @@ class SemanticVad:
         }
 
     def endpointing(self, base: Endpointing) -> Endpointing:
-        pause_ms, unfinished_ms = EAGERNESS[self.eagerness]
+        judging, pause_ms, unfinished_ms = EAGERNESS[self.eagerness]
         return replace(
-            base, manual=False, pause_ms=pause_ms, pause_unfinished_ms=unfinished_ms
-        )
+            base, manual=False, judging=judging, pause_ms=pause_ms,
+            pause_unfinished_ms=unfinished_ms,
+        )  # fmt: skip
 
 
 TurnDetection = ServerVad | SemanticVad | None
@@ -207,7 +214,7 @@ class SessionConfig:
             speech_to_text=heard.model,
             language=language[1].lower() if language else base.language,
             dialogue=self.dialogue,
-            voice="" if self.voice == DEFAULT_VOICE else self.voice,
+            voice=voice_meant(self.voice),
             speed=self.speed,
             instructions=self.instructions,
             speaks=self.output_modality == "audio",
@@ -352,7 +359,7 @@ def context_bounds(kept: Mapping[str, object], base: Rules) -> tuple[int, float]
         return base.context_tokens_max, base.context_share_kept
     limits = given.get("token_limits", {})
     tokens_max = limits.get("post_instructions", base.context_tokens_max)
-    return tokens_max, given["retention_ratio"]
+    return max(tokens_max, 1), given["retention_ratio"]  # To an engine 0 means all of them.
 
 
 def audio_format(patch: Fields, current: AudioFormat) -> AudioFormat:
@@ -387,6 +394,11 @@ def voice(patch: Fields, current: str) -> str:
         named = Fields(patch.values["voice"], patch.at("voice"))
         return named.need_text("id", bytes_max=ID_CHARS_MAX)
     return patch.text("voice", current, bytes_max=ID_CHARS_MAX) or current
+
+
+def voice_meant(named: str) -> str:
+    """What the engines are told of a voice; empty: the language's own."""
+    return "" if named == DEFAULT_VOICE else named
 
 
 def _server_vad(given: Fields, now: ServerVad) -> ServerVad:
