@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engines.speech import Cancel, EndUtterance, EngineFailed, Note, Respond, Transcribe, Turn
 from voice_server.calls import events as ev
+from voice_server.calls.events import Play, Played
 from voice_server.calls.recordings import PATIENCE_MS, RECORDINGS_MAX
 
 from .playbook import FRAME, Connected, Playbook, Rules, answered, final, partial, says, silent
@@ -82,9 +83,32 @@ def test_nor_does_one_that_never_answers() -> None:
 
 
 def test_its_words_are_nobodys_when_it_was_deleted() -> None:
-    book = listening() >> recorded() << Transcribe >> ev.Forgotten("mine")
-    book >> final(1, "secret") << ev.RecordingHeard >> ev.Asked() << Respond
+    book = listening() >> recorded() << Transcribe >> ev.Asked() >> ev.Forgotten("mine")
+    book << Cancel(1, 0) << ev.RecordingHeard("mine", "", "the item was deleted") << Respond
+    book >> final(1, "secret")
     assert asked_of(book) == [""]
+
+
+def test_its_id_may_be_taken_again_after_that() -> None:
+    book = listening() >> recorded() << Transcribe(1, FRAMES) >> ev.Forgotten("mine")
+    book << Cancel << ev.RecordingHeard >> recorded() << Transcribe(2, FRAMES)
+    book >> final(1, "old") >> final(2, "new") << ev.RecordingHeard("mine", "new", "")
+    book >> ev.Asked() << Respond
+    assert asked_of(book) == ["new"]
+
+
+def test_it_stands_behind_the_turn_in_which_it_was_added() -> None:
+    book = listening() >> says(320) >> silent(600) << EndUtterance(1) >> recorded() << Transcribe
+    book >> final(2, "two") << ev.RecordingHeard >> final(1, "one") << Respond
+    assert asked_of(book) == ["one two"]
+
+
+def test_it_is_kept_where_its_place_is_still_being_said() -> None:
+    book = listening() >> says(320) >> silent(600) << EndUtterance(1) >> final(1, "one") << Respond
+    book >> ev.Recorded("mine", FRAMES, "", ev.Spoken(1, "one")) << Transcribe
+    book >> final(2, "two") << ev.RecordingHeard >> answered(1, "Yes.", 20) << Play
+    book >> Played(1, 20) >> ev.Asked() << Respond
+    assert asked_of(book) == ["one", "two"]
 
 
 def test_the_user_may_speak_meanwhile() -> None:

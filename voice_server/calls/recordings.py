@@ -86,6 +86,13 @@ class Recordings:
             self._do(Cancel(turn, 0))
             self._end(turn, "", "the words took too long")
 
+    def forget(self, item_id: str) -> None:
+        """The client does not want these words any more."""
+        unwanted = [turn for turn, each in self._open.items() if each.item_id == item_id]
+        for turn in unwanted:
+            self._do(Cancel(turn, 0))
+            self._end(turn, "", "the item was deleted")
+
     def close(self) -> None:
         for turn in self._open:
             self._do(Cancel(turn, 0))

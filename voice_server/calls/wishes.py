@@ -22,6 +22,9 @@ def obey(floor: Floor, wish: ev.Wish) -> None:
             _take_recording(floor, wish)
         case ev.Forgotten(source):
             floor.forget(source)
+            if isinstance(source, str):
+                floor.recordings.forget(source)
+                answer_recording(floor)
         case ev.Asked(aside=True):
             _ask_aside(floor, wish)
         case ev.Asked():

@@ -173,6 +173,7 @@ class Laws:
         assert item_id not in self.items_aside, "what was said aside is not of the conversation"
         assert previous is None or previous in self.items
         self.items.add(item_id)
+        self.transcribed.discard(item_id)  # The id of one that was deleted, taken again.
 
     def _conversation_item_done(self, event: ServerEvent) -> None:
         assert _id(event["item"]) in self.items

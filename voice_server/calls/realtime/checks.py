@@ -50,6 +50,10 @@ _REFUSALS = {
     "response_not_active": (
         "response_cancel_not_active", "Cancellation failed: no active response found."
     ),
+    "asks_full": (
+        "too_many_responses",
+        "Too many responses have been asked for and not begun. Wait until one is done.",
+    ),
     "asides_full": (
         "too_many_responses",
         "Too many responses outside of the conversation are in progress. Wait until one is done.",

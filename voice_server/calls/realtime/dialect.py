@@ -39,7 +39,7 @@ from .items import RECORDED_MS_MAX, Items, take_sound, words_of
 from .replies import Replies
 from .responses import Ask, ask_from, ask_of
 from .server_events import Events, JsonObject, Received, ServerEvent
-from .session import AudioFormat, first_config
+from .session import AudioFormat, first_config, voice_meant
 from .tools import as_settings
 
 __all__ = ["Dialect", "Received", "ServerEvent"]
@@ -340,8 +340,7 @@ class Dialect:
 
     def _clear_output(self, _: Fields, event_id: str) -> Received:
         """Fall silent. Harmless when nothing sounds, because clients send it to be sure."""
-        silent = self._replies.active is None and self._replies.sounding is None
-        if silent or self._cancels:
+        if not self._replies.speaking or self._cancels:
             return Received()
         self._cancels.append(event_id)
         return Received((ev.Stopped(),))
@@ -412,15 +411,15 @@ class Dialect:
         active, beside = self._replies.active, ask.aside and ask.modality == "text"
         if active and active.turn != self._notice_turn and not (self._cancels or beside):
             raise refusal_of("response_active")
-        asked = self._asking(ask, context)
         if len(self._asks) == ASKS_MAX:
-            del self._asks[next(iter(self._asks))]
+            raise refusal_of("asks_full")
+        asked = self._asking(ask, context)
         self._asks[asked.tag] = ask
         return Received((*(() if beside else self._before_asking()), asked))
 
     def _context(self, given: Fields) -> tuple[Entry, ...] | None:
         """What is to be answered instead of the conversation, where a client names it."""
-        if not given.has("input"):
+        if given.values.get("input") is None:
             return None
         return self._items.context(list(given.objects("input", length_max=CONTEXT_ITEMS_MAX)))
 
@@ -435,11 +434,10 @@ class Dialect:
     def _asking(self, ask: Ask, context: tuple[Entry, ...] | None) -> ev.Asked:
         """The request, with the settings that only this response has."""
         usual, self._tag = self._settings, self._tag + 1
-        own = as_settings({**self._config.kept, **ask.tools}, usual)
         own = replace(
-            own,
+            as_settings(ask.kept, usual),
             instructions=ask.instructions or usual.instructions,
-            voice=usual.voice if ask.voice == self._config.voice else ask.voice,
+            voice=voice_meant(ask.voice),
             speaks=ask.modality == "audio",
             output_tokens_max=ask.max_output_tokens,
         )

@@ -183,6 +183,9 @@ class Hearing:
         return self._failed(self._take_awaited(turn), reason)
 
     def _failed(self, utterances: list[Utterance], reason: str) -> list[ServerEvent]:
+        for each in utterances:
+            if each.item and each.item.turn is not None:
+                each.item.spoken = ""
         error = {"type": "server_error", "code": "transcription_failed", "message": reason}
         failed = [
             self._events.make(
@@ -208,6 +211,8 @@ class Hearing:
         return [told]
 
     def _completed(self, utterance: Utterance, words: str) -> list[ServerEvent]:
+        if utterance.item and utterance.item.turn is not None:
+            utterance.item.spoken = words
         if not self.told:
             return []
         if utterance.item:

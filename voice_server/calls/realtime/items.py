@@ -45,11 +45,13 @@ _PARTS: dict[str, dict[str, tuple[str, str]]] = {
 class Item:
     """One item. `body` is what clients are told; it is replaced and never changed in place.
 
-    `turn` is set for what came of the talk itself: in which turn it was said.
+    `turn` is set for what came of the talk itself: in which turn it was said. `spoken` are the
+    words of an utterance, once they are known, even where the client is not told them.
     """
 
     body: JsonObject
     turn: int | None = None
+    spoken: str | None = None
     size: int = field(init=False, default=0)
 
     @property
@@ -65,7 +67,7 @@ class Item:
             return CalledIn(self.turn, str(self.body["call_id"]))
         if self.body["role"] == "assistant":
             return Replied(self.turn)
-        return Spoken(self.turn, words_of(self.body))
+        return Spoken(self.turn, self.spoken)
 
     @property
     def entry(self) -> Entry:
@@ -78,7 +80,7 @@ class Item:
             case "function_call_output":
                 return FunctionResult(str(body["call_id"]), str(body["output"]))
             case _:
-                return Note(str(body["role"]), words_of(body))
+                return Note(str(body["role"]), self.spoken or words_of(body))
 
 
 class Items:
@@ -87,8 +89,9 @@ class Items:
         self._order: list[str] = []
         self._bytes = 0
 
-    def __contains__(self, item_id: str) -> bool:
-        return item_id in self._items
+    def __contains__(self, item: Item) -> bool:
+        """This very item: a client may give the id of one it deleted to another."""
+        return self._items.get(item.id) is item
 
     def __len__(self) -> int:
         return len(self._order)
@@ -133,7 +136,7 @@ class Items:
     def update(self, item: Item, **fields: object) -> None:
         """Change what clients are told of an item; what was told before stays as it was."""
         item.body = {**item.body, **fields}
-        if item.id in self._items:
+        if item in self:
             size = len(orjson.dumps(item.body))
             self._bytes += size - item.size
             item.size = size

@@ -65,7 +65,9 @@ class Replies:
         self._events, self._items = events, items
         self._conversation_id = events.new_id("conv")
         self._replies: dict[int, Reply] = {}
+        # The latest of the conversation, and the latest that took the floor.
         self._latest: Reply | None = None
+        self._on_floor: Reply | None = None
 
     @property
     def active(self) -> Reply | None:
@@ -73,15 +75,16 @@ class Replies:
         return self._latest if self._latest and not self._latest.done else None
 
     @property
-    def sounding(self) -> Reply | None:
-        """The reply whose sound has begun, and of whose end nothing was told yet."""
-        return self._latest if self._latest and self._latest.sounding else None
+    def speaking(self) -> bool:
+        """Whether a reply sounds, or is still to sound."""
+        reply = self._on_floor
+        return reply is not None and (reply.sounding or not reply.done)
 
     @property
     def unheard(self) -> Reply | None:
         """The reply that is done, but has not been heard to its end."""
-        latest = self._latest
-        return latest if latest and latest.done and not latest.over else None
+        reply = self._on_floor
+        return reply if reply and reply.done and not reply.over else None
 
     def of(self, turn: int) -> Reply | None:
         return self._replies.get(turn)
@@ -102,8 +105,10 @@ class Replies:
         self._replies[turn] = reply
         if not ask.aside:
             self._latest = reply
-        while len(self._replies) > REPLIES_MAX:
-            del self._replies[next(iter(self._replies))]
+        if reply.speaks or not ask.aside:
+            self._on_floor = reply
+        if len(self._replies) > REPLIES_MAX:
+            del self._replies[next(each.turn for each in self._replies.values() if each.done)]
         created = {**reply.body, "status": "in_progress", "output": []}
         return [*told, self._events.make("response.created", response=created)]
 
@@ -276,7 +281,7 @@ class Replies:
                 response_id=reply.id, output_index=output_index, item=item.body,
             )
         ]  # fmt: skip
-        if item.id in self._items:
+        if item in self._items:
             previous_id = self._items.before(item.id)
             told.append(self._events.item("conversation.item.done", item.body, previous_id))
         return told
@@ -303,7 +308,7 @@ class Replies:
         if item is None or not reply.speaks:
             return []
         self._items.update(item, content=content_of(reply, heard))
-        if reply.truncated or not self.paced or item.id not in self._items:
+        if reply.truncated or not self.paced or item not in self._items:
             return []
         return [self._truncated(item, heard_ms)]
 

@@ -37,15 +37,15 @@ class Ask:
     aside: bool = False
     # How much text it brings along, to be answered instead of the conversation.
     chars_in: int = 0
-    # Which tools there are and which to use, where that differs from the session's.
-    tools: Mapping[str, object] = field(default_factory=dict)
+    # The session's fields about tools and the like, with the changes for this response.
+    kept: Mapping[str, object] = field(default_factory=dict)
 
 
 def ask_of(config: SessionConfig, event_id: str = "") -> Ask:
     """The response that a session gives when nothing is said about it."""
     return Ask(
         event_id, modality=config.output_modality, voice=config.voice,
-        max_output_tokens=config.max_output_tokens,
+        max_output_tokens=config.max_output_tokens, kept=config.kept,
     )  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def ask_from(given: Fields | None, config: SessionConfig, event_id: str) -> Ask:
         max_output_tokens=output_tokens(given, usual.max_output_tokens),
         voice=voice(sound_out, usual.voice) if sound_out else usual.voice,
         aside=given.choice("conversation", "auto", ("auto", "none")) == "none",
-        tools={name: value for name, value in kept_fields(given, {}).items() if given.has(name)},
+        kept=kept_fields(given, config.kept),
     )
 
 

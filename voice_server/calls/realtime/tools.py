@@ -27,7 +27,19 @@ def kept_fields(patch: Fields, current: Mapping[str, object]) -> Mapping[str, ob
             changed.pop(name, None)
         elif patch.has(name):
             changed[name] = read(patch, name)
-    return {**{"tools": [], "tool_choice": "auto"}, **changed}
+    changed = {"tools": [], "tool_choice": "auto"} | changed
+    if not _is_there(changed["tool_choice"], changed["tools"]):
+        if patch.values.get("tool_choice") is not None:
+            raise wrong_value(patch.at("tool_choice"), "there is no tool of that name")
+        changed["tool_choice"] = "auto"  # The tool that had to be called was taken away.
+    return changed
+
+
+def _is_there(choice: object, tools: object) -> bool:
+    """Whether the tool that must be called, if any, is one of these."""
+    if not isinstance(choice, dict) or not isinstance(tools, list):
+        return True
+    return any(tool["name"] == choice["name"] for tool in tools)
 
 
 def tools(patch: Fields, name: str) -> object:
@@ -38,9 +50,12 @@ def tools(patch: Fields, name: str) -> object:
 def _tool(tool: Fields) -> JsonObject:
     tool.choice("type", "function", ("function",))
     parameters = tool.child("parameters")
+    name = tool.need_text("name", bytes_max=NAME_CHARS_MAX)
+    if not name.strip():
+        raise wrong_value(tool.at("name"), "a tool needs a name to be called by")
     return {
         "type": "function",
-        "name": tool.need_text("name", bytes_max=NAME_CHARS_MAX),
+        "name": name,
         **without_empty({"description": tool.text("description", "")}),
         **({"parameters": dict(parameters.values)} if parameters else {}),
     }
