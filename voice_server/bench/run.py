@@ -110,10 +110,9 @@ async def measure_reactions(plan: Plan, told: Callable[[str], None]) -> AsyncIte
 
 
 async def _react(plan: Plan, server: OwnServer, transport: str) -> Reactions:
-    await _warm_up(plan, server, transport)
     calls = min(INTERRUPTERS, plan.interruptions)
     each = math.ceil(plan.interruptions / calls)
-    seconds = each * _INTERRUPTION_S_MAX
+    seconds = (1 + each) * _INTERRUPTION_S_MAX
     load = _load(plan, server, transport, calls, seconds=seconds)
     load = replace(load, recordings=plan.speech.objections, interruptions=each)
     begun_us, begun = now_us(), _cost(server)
@@ -157,16 +156,12 @@ async def _server(plan: Plan, folder: Path) -> AsyncIterator[OwnServer]:
 
 
 async def _point(plan: Plan, server: OwnServer, transport: str, calls: int) -> Figures:
-    await _warm_up(plan, server, transport)
+    # The first call loads what every call shares; it must not be charged to the others.
+    await _call([_load(plan, server, transport, 1, seconds=1.0)], server)
     before = _cost(server)
     load = _load(plan, server, transport, calls, seconds=plan.seconds)
     tally, (begun, ended) = await _call(_shares(load), server)
     return _figures(load, tally, before, begun, ended)
-
-
-async def _warm_up(plan: Plan, server: OwnServer, transport: str) -> None:
-    """The first call loads what every call shares; it must not be charged to the others."""
-    await _call([_load(plan, server, transport, 1, seconds=1.0)], server)
 
 
 def _load(plan: Plan, server: OwnServer, transport: str, calls: int, *, seconds: float) -> Load:

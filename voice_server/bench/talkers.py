@@ -140,24 +140,26 @@ class Interrupter(Talker):
 
     async def _speak(self) -> None:
         await asyncio.sleep(max(0, self._load.begin_us - now_us()) / 1e6)
+        # The first one loads what all of them share; it is in no figure.
+        await self._interrupt(Tally())
         for _ in range(self._load.interruptions):
             if now_us() >= self._load.end_us:
                 break
-            self._now = interruption = Interruption(self._by_silence)
-            await self._interrupt(interruption)
+            await self._interrupt(self._tally)
 
-    async def _interrupt(self, now: Interruption) -> None:
+    async def _interrupt(self, tally: Tally) -> None:
+        self._now = now = Interruption(self._by_silence)
         for event in _COUNT:
             await self._caller.tell(event)
         if not await self._until(lambda: bool(now.sounded_us), _ANSWER_S):
-            self._tally.lost += 1
+            tally.lost += 1
             return
         await asyncio.sleep(self._random.uniform(*_LISTENS_S))
         utterance = self._caller.microphone.say(self._random.choice(self._clips))
         await utterance.over.wait()
         now.voice_us, now.speech_ended_us = utterance.voice_began_us, utterance.speech_ended_us
         await self._until(lambda: now.answer_done and bool(now.answered_us), _ANSWER_S)
-        count(self._tally, now, self._load.silence_ms)
+        count(tally, now, self._load.silence_ms)
         if self._dialog.agent_speaks:
             await self._caller.tell({"type": "response.cancel"})
             await self._until(lambda: not self._dialog.agent_speaks, _ANSWER_S)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from voice_server.bench.run import Plan
 
 HELP = "measure how many calls one core holds, and how soon a reply yields to a voice"
-_CALLS = {"ws": (1, 20, 40), "json": (20,), "webrtc": (1, 15)}
+_CALLS = {"ws": (1, 40), "json": (20,), "webrtc": (1, 15)}
 _RECORDINGS_MAX = 6
 # Into a file the table goes whole.
 _WIDTH = 144
@@ -40,9 +40,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--transport", default="ws,json,webrtc", help="of ws, json, webrtc (default: all)"
     )
-    parser.add_argument("--seconds", type=float, default=12.0, help="of each row (default: 12)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each row (default: 10)")
     parser.add_argument(
-        "--interruptions", type=int, default=32, help="on each transport; 0: none (default: 32)"
+        "--interruptions", type=int, default=28, help="on each transport; 0: none (default: 28)"
     )
     parser.add_argument(
         "--audio", type=Path, action="append", default=[], metavar="PATH",
