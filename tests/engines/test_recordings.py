@@ -162,7 +162,7 @@ def worker_of(recordings: Recordings) -> int:
 async def test_a_worker_that_dies_fails_its_own_file_only(recordings: Recordings) -> None:
     file = wave_file(sine(440, 16_000, 30.0), 16_000)
     async with asyncio.timeout(PATIENCE_S):
-        with pytest.raises(EngineError, match="stopped unexpectedly"):  # noqa: PT012
+        with pytest.raises(EngineError, match="stopped unexpectedly"):
             async with recordings.open(pieces(file), seconds_max=60) as recording:
                 async for _ in recording.frames():
                     os.kill(worker_of(recordings), signal.SIGKILL)

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from engines.models import NEEDED
-from engines.registry import DIALOGUES, SPEECH_TO_TEXT, TEXT_TO_SPEECH, EngineOptions, Registry
+from engines.registry import (
+    DIALOGUES,
+    SPEECH_TO_TEXT,
+    TEXT_TO_SPEECH,
+    EngineOptions,
+    NoSuchModel,
+    Registry,
+)
 from engines.scripted import ScriptedDialogue, ScriptedSpeechToText, ScriptedTextToSpeech
 from engines.speech import EngineError, EngineSettings, PcmFrame
 from engines.turn_weights import path_in
@@ -153,3 +160,64 @@ def test_making_all_engines_loads_nothing_heavy() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+# Files: what a client's name of a model means.
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "meant"),
+    [
+        ("speech_to_text", "whisper-1", "auto"), ("speech_to_text", "", "auto"),
+        ("speech_to_text", "sphinx", "sphinx"), ("speech_to_text", "gpt-4o-transcribe", "auto"),
+        ("speech_to_text", "somebody/else's", "auto"), ("speech_to_text", "auto", "auto"),
+        ("text_to_speech", "tts-1", "espeak"), ("text_to_speech", "espeak", "espeak"),
+        ("text_to_speech", "my-voice", "scripted"),
+    ],
+)  # fmt: skip
+def test_a_models_name_means_an_engine(kind: str, name: str, meant: str, tmp_path: Path) -> None:
+    options = EngineOptions(models_dir=tmp_path, audio_models={"my-voice": "scripted"})
+    if meant == "scripted":  # It must be what the server runs on.
+        options = EngineOptions("auto", "tutor", "scripted", audio_models={"my-voice": "scripted"})
+    assert Registry(options).named(kind, name) == meant
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("speech_to_text", "scripted"), ("speech_to_text", "espeak"), ("speech_to_text", "tutor"),
+        ("text_to_speech", "sphinx"), ("text_to_speech", "scripted"),
+    ],
+)  # fmt: skip
+def test_a_name_of_ours_must_be_of_the_kind_and_here(kind: str, name: str, tmp_path: Path) -> None:
+    with pytest.raises(NoSuchModel):
+        Registry(EngineOptions(models_dir=tmp_path)).named(kind, name)
+
+
+def test_whisper_without_weights_says_how_to_fetch_them(tmp_path: Path) -> None:
+    registry = Registry(EngineOptions(models_dir=tmp_path))
+    with pytest.raises(EngineError, match="voice-server models pull"):
+        registry.speech_to_text(registry.named("speech_to_text", "whisper"), "en")
+
+
+def test_names_of_other_houses_are_listed_with_what_they_mean(tmp_path: Path) -> None:
+    registry = Registry(EngineOptions(models_dir=tmp_path, audio_models={"my-ears": "sphinx"}))
+    data = registry.catalogue()["data"]
+    assert isinstance(data, list)
+    means = {each["id"]: each["means"] for each in data if each["kind"] == "alias"}
+    assert means["gpt-realtime"] == "tutor"
+    assert means["tts-1"] == "espeak"
+    assert means["whisper-1"] == "auto"
+    assert means["my-ears"] == "sphinx"
+    assert len({each["id"] for each in data}) == len(data)
+    assert registry.alias("gpt-realtime-2025-08-28") is not None
+    assert registry.alias("nope") is None
+
+
+async def test_an_engine_is_waited_for_before_its_first_work(tmp_path: Path) -> None:
+    registry = Registry(EngineOptions(models_dir=tmp_path, background=True))
+    voice = registry.text_to_speech("espeak")
+    await registry.ready(voice)
+    sounds = [each async for each in voice.synthesize("Hello.", voice="", language="en")]
+    assert len(sounds) > 10
+    await registry.close()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -257,3 +259,43 @@ async def test_partials_do_not_queue_behind_one_another(
     assert waiting
     assert set(waiting) == {0}
     assert engine._hearings == 0
+
+
+# Files: what nobody listens to live.
+
+
+async def test_without_partials_only_finals_are_heard(
+    whisper_weights: Path, english: list[PcmFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hearings = []
+    heard = whisper._words
+
+    def words(model: object, trust: Trust, hearing: whisper._Hearing) -> list[Word]:
+        hearings.append(hearing.final)
+        return heard(model, trust, hearing)
+
+    monkeypatch.setattr(whisper, "_words", words)
+    engine = WhisperSpeechToText("tiny", whisper_weights, trust=CREDULOUS, partials=False)
+    async with asyncio.timeout(PATIENCE_S):
+        stream = engine.transcribe(spoken(english), language="en")
+        assert [each.final async for each in stream] == [True]
+    assert hearings == [True]
+    await engine.close()
+
+
+async def test_threads_in_the_background_stand_back(whisper_weights: Path) -> None:
+    engine = WhisperSpeechToText("tiny", whisper_weights, nice=7)
+    await engine.start()
+    loop = asyncio.get_running_loop()
+    found = await loop.run_in_executor(
+        engine._threads, lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    )
+    assert found == 7
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == 0
+    await engine.close()
+
+
+async def test_the_language_is_found_by_the_model(
+    engine: WhisperSpeechToText, english: list[PcmFrame]
+) -> None:
+    assert await engine.detect_language(english) in engine._model.supported_languages
