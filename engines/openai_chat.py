@@ -92,8 +92,11 @@ class ChatDialogue:
         """The models that the server says it has. Raises `EngineError`."""
         with _said_plainly(self._options, self._options.model):
             async with asyncio.timeout(self._options.patience_s):
-                page = await self._connection().models.list()
-        return tuple(str(model.id) for model in page.data or ())
+                listed = await self._connection().get("/models", cast_to=object)
+            models = listed.get("data") if isinstance(listed, dict) else None
+            if not isinstance(models, list):
+                raise EngineError("the chat server answered with something else than its models")
+        return tuple(str(each["id"]) for each in models if isinstance(each, dict) and "id" in each)
 
     # Replies.
 

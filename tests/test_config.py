@@ -1,0 +1,44 @@
+"""What the environment means, where it is more than a name and a value."""
+
+from __future__ import annotations
+
+import pytest
+
+from voice_server.commands.settings import BadSettings, read_config
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "VOICE_SERVER_CHAT_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_the_vendors_own_variables_count_where_ours_are_not_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert (read_config().chat_key, read_config().chat_address) == ("", "")
+    monkeypatch.setenv("OPENAI_API_KEY", "theirs")
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://example.com/v1")
+    assert (read_config().chat_key, read_config().chat_address) == ("theirs", "https://example.com/v1")
+    monkeypatch.setenv("VOICE_SERVER_CHAT_API_KEY", "ours")
+    assert read_config().chat_key == "ours"
+
+
+def test_the_vendors_key_is_never_sent_to_a_server_of_ones_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "theirs")
+    config = read_config({"chat_base_url": "http://127.0.0.1:11434/v1"})
+    assert (config.chat_key, config.chat_address) == ("", "http://127.0.0.1:11434/v1")
+    assert "theirs" not in repr(config)
+
+
+def test_models_by_name_are_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOICE_SERVER_CHAT_MODELS", '{"gpt-realtime": "llama3.2"}')
+    assert read_config().chat_models == {"gpt-realtime": "llama3.2"}
+
+
+@pytest.mark.parametrize("url", ["localhost:11434", "ftp://x/v1", "http://", "http://a b"])
+def test_a_base_url_is_one(url: str) -> None:
+    with pytest.raises(BadSettings, match="VOICE_SERVER_CHAT_BASE_URL"):
+        read_config({"chat_base_url": url})
