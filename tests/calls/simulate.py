@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import sys
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from engines.speech import (
     CallPiece,
@@ -36,7 +36,7 @@ from engines.speech import (
 from voice_server.calls import events as ev
 from voice_server.calls.conversation import Conversation
 from voice_server.calls.floor import Phase
-from voice_server.calls.rules import Endpointing, Interruption, Rules
+from voice_server.calls.rules import Endpointing, Interruption, Judging, Rules
 
 from .playbook import FRAME
 
@@ -44,6 +44,7 @@ _WORDS = ("", "a b c", "Yes.", "mm-hm", "my name is", "Stop now!")
 
 
 WRITES = EngineSettings(speaks=False)
+_JUDGING = (None, Judging(), Judging(ended_above=0.7, patience_ms=8_000))
 _ENTRIES = (Note("user", "and you?"), Note("system", "Be kind."), FunctionResult("a", "1"))
 
 
@@ -52,13 +53,14 @@ def _source(rng: random.Random, turn: int) -> ev.Source | None:
     return rng.choice(some)
 
 
-def happenings(rng: random.Random, turn: int) -> list[ev.Input]:
-    """One thing that may happen, often to a turn that is past or not yet there."""
+def happenings(rng: random.Random, turn: int, pause: int = 0) -> list[ev.Input]:
+    """One thing that may happen, often to a turn that is past or not yet there. `pause`: the
+    latest that was to be judged."""
     number = max(0, turn + rng.choice((0, 0, 0, 0, 1, 2, -1, -2)))
     kinds: dict[str, float] = {
         "heard": 60, "words": 9, "text": 5, "sound": 13, "word": 2, "begun": 2, "done": 4,
         "played": 5, "failed": 0.7, "typed": 1.5, "stopped": 1, "asked": 1, "committed": 1,
-        "cleared": 0.5, "truncated": 0.7, "added": 1, "forgotten": 0.7,
+        "cleared": 0.5, "truncated": 0.7, "added": 1, "forgotten": 0.7, "judged": 3,
         "aside": 0.7, "call": 0.7, "recorded": 0.4, "rules": 0.3, "allowed": 0.2, "end": 0.02,
         "tick": 3, "hung": 0.05,
     }  # fmt: skip
@@ -81,6 +83,9 @@ def happenings(rng: random.Random, turn: int) -> list[ev.Input]:
             return [ReplyCall(number, CallPiece(rng.choice("ab"), "look", "{}"))]
         case "played":
             return [ev.Played(number, rng.randint(0, 3_000))]
+        case "judged":
+            earlier = rng.choice((0, 0, 0, 1))
+            return [ev.TurnJudged(number, pause - earlier, rng.choice((0.1, 0.6, 0.9)))]
         case "failed":
             return [EngineFailed(number, "x")]
         case "typed":
@@ -117,7 +122,7 @@ def happenings(rng: random.Random, turn: int) -> list[ev.Input]:
 
 def some_rules(rng: random.Random) -> Rules:
     return Rules(
-        endpointing=Endpointing(manual=rng.random() < 0.2),
+        endpointing=Endpointing(manual=rng.random() < 0.2, judging=rng.choice(_JUDGING)),
         interruption=rng.choice(list(Interruption)),
         greets=rng.random() < 0.3,
         answers=rng.random() < 0.8,
@@ -140,9 +145,21 @@ class Promises:
     sounding: set[int] = field(default_factory=set)
     flushed: set[int] = field(default_factory=set)
     awaited: dict[int, int] = field(default_factory=dict)
+    # The pause that is to be judged, and of which turn; None: speech made it void.
+    question: tuple[int, int] | None = None
+    pause: int = 0
     minutes: int = 0
     allowed_ms: int = 0
     closed: ev.Closed | None = None
+
+    def happens(self, event: ev.Input, now_ms: int) -> None:
+        """Let the call take one event, and check what it does."""
+        if isinstance(event, ev.Heard) and event.speech > 0.5:
+            self.question = None
+        actions = self.call.receive(event, now_ms)
+        if isinstance(event, ev.TurnJudged) and (event.turn, event.pause) != self.question:
+            assert not [a for a in actions if isinstance(a, EndUtterance)], "judged too late"
+        self.check(actions)
 
     def check(self, actions: list[ev.Action]) -> None:
         for action in actions:
@@ -203,9 +220,21 @@ class Promises:
                 self.awaited[turn] -= 1
             case ev.SpeechDiscarded(turn):
                 self.awaited[turn] = 0
+            case ev.SpeechStopped():
+                self.question = None
+            case ev.JudgeTurn(turn, pause, frames):
+                assert turn in self.heard - self.dead and pause == self.pause + 1
+                assert 0 < len(frames) <= 250
+                self.question, self.pause = (turn, pause), pause
             case ev.Latency():
-                parts = [action.endpointing_ms, action.transcript_ms, action.first_token_ms,
-                         action.first_sentence_ms, action.first_audio_ms, action.first_packet_ms]
+                parts = [
+                    action.endpointing_ms,
+                    action.transcript_ms,
+                    action.first_token_ms,
+                    action.first_sentence_ms,
+                    action.first_audio_ms,
+                    action.first_packet_ms,
+                ]
                 assert min(parts) >= 0
             case ev.MinuteElapsed(minute):
                 assert minute == self.minutes + 1
@@ -220,18 +249,18 @@ class Promises:
 def run(seed: int) -> int:
     """Play one random call to its end; return how many events it took."""
     rng = random.Random(seed)
-    rules = replace(some_rules(rng), endpointing=Endpointing(manual=rng.random() < 0.15))
+    rules = some_rules(rng)
     call = Conversation(rules, now_ms=0)
     promises = Promises(call, allowed_ms=rules.call_ms_max)
     now_ms, count = 0, 0
     promises.check(call.receive(ev.Connected(), now_ms))
     while promises.closed is None:
-        for event in happenings(rng, call.turn):
+        for event in happenings(rng, call.turn, promises.pause):
             now_ms += 32 if isinstance(event, ev.Heard) else rng.choice((0, 0, 1, 5, 20))
             count += _catch_up(call, promises, now_ms)
             if isinstance(event, ev.Allowed):
                 promises.allowed_ms = max(promises.allowed_ms, event.call_ms_max)
-            promises.check(call.receive(event, now_ms))
+            promises.happens(event, now_ms)
             count += 1
         if rng.random() < 0.02:
             now_ms += rng.choice((500, 3_000, 30_000, 200_000))

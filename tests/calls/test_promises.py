@@ -18,7 +18,7 @@ from engines.speech import (
 )
 from voice_server.calls import events as ev
 from voice_server.calls.conversation import Conversation
-from voice_server.calls.rules import MINUTE_MS, Endpointing, Interruption, Rules
+from voice_server.calls.rules import MINUTE_MS, Endpointing, Interruption, Judging, Rules
 
 from . import simulate
 from .playbook import FRAME
@@ -36,6 +36,7 @@ class Call(RuleBasedStateMachine):
     @initialize(
         interruption=st.sampled_from(Interruption),
         manual=st.booleans(),
+        judging=st.sampled_from([None, Judging()]),
         answers=st.booleans(),
         sound=st.booleans(),
         greets=st.booleans(),
@@ -45,13 +46,14 @@ class Call(RuleBasedStateMachine):
         self,
         interruption: Interruption,
         manual: bool,
+        judging: Judging | None,
         answers: bool,
         sound: bool,
         greets: bool,
         minutes: int,
     ) -> None:
         rules = Rules(
-            endpointing=Endpointing(manual=manual),
+            endpointing=Endpointing(manual=manual, judging=judging),
             interruption=interruption,
             answers=answers,
             answers_sound=sound,
@@ -67,7 +69,7 @@ class Call(RuleBasedStateMachine):
         for event in events:
             self.now_ms += each_ms
             simulate._catch_up(self.call, self.promises, self.now_ms)
-            self.promises.check(self.call.receive(event, self.now_ms))
+            self.promises.happens(event, self.now_ms)
 
     def alive(self) -> bool:
         return self.promises.closed is None
@@ -96,6 +98,12 @@ class Call(RuleBasedStateMachine):
     @rule(ago=st.integers(0, 2), played_ms=st.integers(0, 4_000))
     def plays(self, ago: int, played_ms: int) -> None:
         self.happens(ev.Played(max(0, self.call.turn - ago), played_ms))
+
+    @precondition(alive)
+    @rule(ago=st.integers(0, 1), earlier=st.integers(0, 1), chance=st.sampled_from([0.1, 0.9]))
+    def pause_is_judged(self, ago: int, earlier: int, chance: float) -> None:
+        turn, pause = self.call.turn - ago, self.promises.pause - earlier
+        self.happens(ev.TurnJudged(turn, pause, chance))
 
     @precondition(alive)
     @rule(ago=st.integers(-1, 2))

@@ -210,6 +210,8 @@ class Conversation:
                 self._floor.close("never_connected")
             case Phase.LISTENING:
                 self._floor.close("idle")
+            case Phase.HEARING if self._rules.endpointing.manual:
+                self._floor.close("idle")  # The key was never let go of.
             case Phase.HEARING:  # The microphone fell silent without a word.
                 self._end_utterance()
             case Phase.TRANSCRIBING:
@@ -290,7 +292,7 @@ class Conversation:
         elif floor.endpointer.speaking or edge is Edge.ENDPOINT:
             if not floor.ear.deaf:
                 floor.hear(event.frame)
-            floor.phase_ends_ms = floor.now_ms + self._rules.frame_gap_ms_max
+            floor.phase_ends_ms = floor.now_ms + self._rules.silence_ms_max
             if edge is Edge.ENDPOINT:
                 self._end_utterance()
                 return
@@ -321,7 +323,7 @@ class Conversation:
                     floor.begin_turn()
                 floor.do(ev.SpeechStarted(floor.open.number, start_ms))
                 floor.enter(Phase.HEARING, 0)
-        floor.phase_ends_ms = floor.now_ms + self._rules.frame_gap_ms_max
+        floor.phase_ends_ms = floor.now_ms + self._rules.silence_ms_max
         for frame in frames:
             floor.hear(frame)
 
@@ -355,6 +357,7 @@ class Conversation:
         floor, turn = self._floor, self._floor.ear
         silence_ms = floor.endpointer.silence_ms
         floor.endpointer.reset()
+        self._roll.clear()  # No sound is heard twice.
         floor.do(ev.SpeechStopped(turn.number, self._sound_in_ms - silence_ms))
         turn.awaited += 1
         if turn.deaf:

@@ -467,7 +467,7 @@ class Floor:
         self.open, self.challenger = self.challenger, None
         self.paused_at_ms = None
         if self.endpointer.speaking:
-            self.enter(Phase.HEARING, self.rules.frame_gap_ms_max)
+            self.enter(Phase.HEARING, self.rules.silence_ms_max)
         elif self.open.awaited:
             self.enter(Phase.TRANSCRIBING, self.rules.transcribing_ms_max)
         else:

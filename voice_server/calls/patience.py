@@ -38,7 +38,7 @@ class Patience:
 
     def keep(self, turn: int, frame: PcmFrame) -> None:
         """This sound belongs to the turn."""
-        if turn != self._turn or self._endpointer.rules.judging is None:
+        if self._endpointer.rules.judging is None:
             self._sound.clear()
         self._turn = turn
         if self._endpointer.rules.judging is not None:

@@ -142,3 +142,9 @@ class Rules:
     warn_before_end_ms: int = 60_000
     farewell_before_end_ms: int = 6_000
     notices: Notices = ENGLISH
+
+    @property
+    def silence_ms_max(self) -> int:
+        """How long a microphone may send nothing in the midst of an utterance. With
+        push-to-talk only the user ends it, and a muted microphone sends nothing."""
+        return self.idle_ms_max if self.endpointing.manual else self.frame_gap_ms_max

@@ -220,6 +220,21 @@ class TestTruncating:
         listener.act(ev.ReplyFinished(1, "cancelled", "client_cancelled", "one", 180))
         assert self.words(listener, item_id) == "one"
 
+    def test_a_cancellation_beside_it_is_no_mistake(self) -> None:
+        """The published agents clients send both when their user interrupts."""
+        for told_first in (True, False):
+            listener = Listener()
+            listener.act(ev.ReplyStarted(1), ev.ReplySaid(1, "one two"), ev.Play(1, FRAME))
+            (item_id,) = listener.laws.items
+            self.truncate(listener, item_id, audio_end_ms=20)
+            ended = ev.ReplyFinished(1, "cancelled", "client_cancelled", "one", 20)
+            listener.act(*[ended] * told_first)
+            assert listener.send({"type": "response.cancel"}).inputs == ()
+            listener.act(*[ended] * (not told_first))
+            assert "error" not in listener.kinds
+            listener.send({"type": "response.cancel"})
+            assert listener.error()["code"] == "response_cancel_not_active"
+
     def test_while_the_response_is_in_progress(self) -> None:
         listener = Listener()
         listener.act(ev.ReplyStarted(1), ev.ReplySaid(1, "one two"), ev.Play(1, FRAME))

@@ -84,6 +84,8 @@ class Dialect:
         self._commits: deque[str] = deque(maxlen=ASKS_MAX)
         self._cancels: deque[str] = deque(maxlen=ASKS_MAX)
         self._appends, self._buffer_ms = False, 0.0
+        # The response that was in progress when its client truncated it.
+        self._cut_off = ""
         self._chars_in = 0
         # Whose reply is the server's own: it answers nobody, and keeps nobody from asking.
         self._notice_turn = -1
@@ -397,6 +399,9 @@ class Dialect:
         heard_ms = event.need_integer("audio_end_ms", 0, BUFFER_MS_MAX)
         told = tuple(self._replies.truncate(item, heard_ms))
         assert item.turn is not None, "only replies can be truncated"
+        active = self._replies.active
+        if active and active.turn == item.turn and active.audio_ms:
+            self._cut_off = active.id
         return Received((ev.Truncated(item.turn, heard_ms),), events=told)
 
     # Responses.
@@ -446,6 +451,9 @@ class Dialect:
 
     def _cancel_response(self, event: Fields, event_id: str) -> Received:
         wanted, active = event.id("response_id"), self._replies.active
+        cut_off, self._cut_off = self._cut_off, ""
+        if cut_off and wanted in ("", cut_off) and (active is None or active.id == cut_off):
+            return Received()  # Its truncation has ended it; clients send both to be sure.
         reply = self._replies.named(wanted) if wanted else active
         if reply is None and (wanted or not self._asks):
             raise refusal_of("response_not_active", "response_id" if wanted else "")
