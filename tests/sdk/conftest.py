@@ -29,6 +29,8 @@ SCRIPTED = dict.fromkeys(("speech_to_text", "dialogue", "text_to_speech"), "scri
 PLENTY = {"local_credit": 10**9, "calls_per_user_max": 1_000, "drain_seconds": 0}
 # Silence after the words, so that the server hears where they end.
 SILENCE_S = 2.0
+# How long somebody listens to a reply before speaking over it.
+LISTENS_S = 1.5
 
 
 @pytest.fixture(scope="session")
@@ -119,18 +121,21 @@ Sound = Callable[..., Path]
 def sound(speech: HumanSpeech, tmp_path: Path) -> Sound:
     """Raw sound of a recording, with silence after it: `sound("en_jfk.wav", "pcm_mulaw", 8_000)`.
 
-    The format is the name of one of FFmpeg's codecs, which are not ours.
+    The format is the name of one of FFmpeg's codecs, which are not ours. With `late` there is
+    silence before it too, in which a listener hears something of the reply.
     """
 
-    def make(name: str, codec: str = "pcm_s16le", rate_hz: int = 24_000) -> Path:
+    def make(
+        name: str, codec: str = "pcm_s16le", rate_hz: int = 24_000, *, late: bool = False
+    ) -> Path:
         path = tmp_path / f"{Path(name).stem}.{codec}"
-        path.write_bytes(_encoded(speech(name), codec, rate_hz))
+        path.write_bytes(_encoded(speech(name), codec, rate_hz, LISTENS_S if late else 0))
         return path
 
     return make
 
 
-def _encoded(clip: Path, codec: str, rate_hz: int) -> bytes:
+def _encoded(clip: Path, codec: str, rate_hz: int, silence_s: float = 0) -> bytes:
     resampler = av.AudioResampler(format="s16", layout="mono", rate=rate_hz)
     encoder = av.CodecContext.create(codec, "w")
     assert isinstance(encoder, av.AudioCodecContext)
@@ -139,13 +144,15 @@ def _encoded(clip: Path, codec: str, rate_hz: int) -> bytes:
         frames = [
             piece for frame in container.decode(audio=0) for piece in resampler.resample(frame)
         ]
-    frames += [*resampler.resample(None), _silence(rate_hz)]
+    frames += [*resampler.resample(None), _silence(rate_hz, SILENCE_S)]
+    if silence_s:
+        frames.insert(0, _silence(rate_hz, silence_s))
     packets = [packet for frame in [*frames, None] for packet in encoder.encode(frame)]
     return b"".join(map(bytes, packets))
 
 
-def _silence(rate_hz: int) -> av.AudioFrame:
-    count = int(SILENCE_S * rate_hz)
+def _silence(rate_hz: int, seconds: float) -> av.AudioFrame:
+    count = int(seconds * rate_hz)
     frame = av.AudioFrame(format="s16", layout="mono", samples=count)
     frame.sample_rate = rate_hz
     frame.planes[0].update(bytes(frame.planes[0].buffer_size))

@@ -52,7 +52,7 @@ async def test_a_spoken_turn_over_the_telephone(act: Act, sound: Sound) -> None:
 
 
 async def test_speech_over_a_reply_ends_it(act: Act, tap: Tap, sound: Sound) -> None:
-    seen = await act("interrupts", sound=str(sound(QUESTION)))
+    seen = await act("interrupts", sound=str(sound(QUESTION, late=True)))
     assert seen["interrupted"], "the client was not told to fall silent"
     (_, cut), (asked, _), (_, reply) = seen["history"][1:]
     assert asked == "user" and reply == REPLY

@@ -110,7 +110,7 @@ async def test_a_spoken_turn_with_the_engines_the_server_comes_with(
 async def test_speech_over_a_reply_ends_it(player: Player, sound: Sound) -> None:
     call = await player.call()
     response_id = await counting(call)
-    call.speak(sound(QUESTION))
+    call.speak(sound(QUESTION, late=True))
     await call.until("input_audio_buffer.speech_started")
     cut = (await call.until("response.done"))["response"]
     assert (cut["id"], cut["status"]) == (response_id, "cancelled")
