@@ -38,7 +38,7 @@ class Patience:
 
     def keep(self, turn: int, frame: PcmFrame) -> None:
         """This sound belongs to the turn."""
-        if self._endpointer.rules.judging is None:
+        if turn != self._turn or self._endpointer.rules.judging is None:
             self._sound.clear()
         self._turn = turn
         if self._endpointer.rules.judging is not None:
@@ -49,7 +49,7 @@ class Patience:
         `has_floor`: nobody is kept waiting but the speaker; a reply that was paused for what
         may be a cough is not held up for seconds."""
         rules = self._endpointer.rules
-        if rules.judging is not None and self._goes_on and self._pausing and has_floor:
+        if rules.judging is not None and self._goes_on and has_floor:
             return rules.judging.patience_ms
         return rules.pause_unfinished_ms if unfinished else rules.pause_ms
 
