@@ -51,6 +51,19 @@ async def test_a_spoken_turn_over_the_telephone(act: Act, sound: Sound) -> None:
     assert seen["sound_bytes"] / 8 == pytest.approx(len(REPLY.split()) * WORD_MS, abs=WORD_MS)
 
 
+async def test_a_tool_call(act: Act, tap: Tap) -> None:
+    seen = await act("calls_a_tool")
+    ((city, days),) = seen["asked"]
+    assert isinstance(city, str) and isinstance(days, int)
+    (output,) = tap.line.sent_of("conversation.item.create")[1:]
+    assert output["item"]["output"] == f"Sunny in {city}."
+    asked, answered = [event["response"] for event in tap.line.told_of("response.done")]
+    assert [item["type"] for item in asked["output"]] == ["function_call"]
+    assert asked["output"][0]["call_id"] == output["item"]["call_id"]
+    assert [item["type"] for item in answered["output"]] == ["message"]
+    assert [each[0] for each in seen["history"]] == ["user", "look_up_weather", "assistant"]
+
+
 async def test_speech_over_a_reply_ends_it(act: Act, tap: Tap, sound: Sound) -> None:
     seen = await act("interrupts", sound=str(sound(QUESTION, late=True)))
     assert seen["interrupted"], "the client was not told to fall silent"

@@ -91,6 +91,15 @@ async def test_a_spoken_turn(act: Act, speech: HumanSpeech, tmp_path: Path) -> N
     assert seen["history"] == [["user", HEARD], ["assistant", REPLY]]
 
 
+async def test_a_tool_call(act: Act) -> None:
+    seen = await act("calls_a_tool")
+    ((city, days),) = seen["asked"]
+    assert isinstance(city, str) and isinstance(days, int)
+    assert [each[0] for each in seen["history"]] == ["user", "look_up_weather", "assistant"]
+    assert seen["history"][1][2] == f"Sunny in {city}."
+    assert seen["history"][2][1]
+
+
 async def test_speech_over_a_reply_ends_it(act: Act, speech: HumanSpeech) -> None:
     seen = await act("interrupts", voice=speech(QUESTION))
     (_, cut), (asked, heard), (_, reply) = seen["history"][1:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 
 import av
 import numpy as np
@@ -314,6 +315,43 @@ async def test_a_response_outside_the_conversation(player: Player) -> None:
     assert (cut["id"], cut["status"]) == (response_id, "cancelled")
     added = {event["item"]["id"] for event in call.of("conversation.item.added")}
     assert not added & {item["id"] for item in done["output"]}
+
+
+def weather_tool(name: str) -> dict[str, object]:
+    city = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    return {
+        "type": "function", "name": name, "description": f"Tells the {name} of a city.",
+        "parameters": city,
+    }  # fmt: skip
+
+
+async def test_tool_calls_there_and_back(player: Player) -> None:
+    call = await player.call()
+    call.update(tools=[weather_tool("weather")], tool_choice="required")
+    told = (await call.until("session.updated"))["session"]
+    assert [tool["name"] for tool in told["tools"]] == ["weather"]
+    call.say("What is the weather in Paris?")
+    call.send("response.create")
+    item = (await call.until("conversation.item.added", is_call))["item"]
+    assert (item["name"], item["status"]) == ("weather", "in_progress")
+    spelt = await call.until("response.function_call_arguments.done")
+    assert (spelt["name"], spelt["call_id"]) == ("weather", item["call_id"])
+    assert isinstance(json.loads(spelt["arguments"])["city"], str)
+    deltas = call.of("response.function_call_arguments.delta")
+    assert "".join(event["delta"] for event in deltas) == spelt["arguments"]
+    (output,) = (await answered(call))["output"]
+    assert (output["type"], output["call_id"]) == ("function_call", item["call_id"])
+    assert output["arguments"] == spelt["arguments"]
+
+    result = {"type": "function_call_output", "call_id": item["call_id"], "output": "Sunny."}
+    call.send("conversation.item.create", item=result)
+    call.send("response.create", response={"tool_choice": "none"})
+    assert words_in(await answered(call))
+    nothing_after_the_end(call)
+
+
+def is_call(event: Event) -> bool:
+    return bool(event["item"]["type"] == "function_call")
 
 
 async def test_a_wrong_key_is_refused_before_the_upgrade(player: Player) -> None:
