@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -35,6 +35,12 @@ class Config(BaseSettings):
     database_url: str = ""
     # redis://...; empty: one process keeps its own directory of live calls.
     redis_url: str = ""
+    # https and wss. Without a certificate of one's own one is made, in data_dir/tls.
+    tls: bool = False
+    # A PEM file with the certificate and what leads to its authority; naming it means TLS. The
+    # key may be in the same file.
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
     # When set, a caller must present it. Empty: everyone who can reach the server is the
     # local user, which is only right on a loopback address.
     api_key: SecretStr = SecretStr("")
@@ -94,6 +100,20 @@ class Config(BaseSettings):
     lease_seconds: float = Field(15.0, gt=0)
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("tls_cert", "tls_key", mode="before")
+    @classmethod
+    def _no_path(cls, given: object) -> object:
+        return None if given == "" else given
+
+    @property
+    def serves_tls(self) -> bool:
+        return self.tls or self.tls_cert is not None
+
+    @property
+    def tls_folder(self) -> Path:
+        """Where the certificate is that was made for this machine, and its key."""
+        return self.data_dir / "tls"
 
     @property
     def chat_address(self) -> str:

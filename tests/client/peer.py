@@ -8,6 +8,7 @@ import contextlib
 import fractions
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -30,17 +31,20 @@ from starlette.websockets import WebSocket
 
 
 @contextlib.asynccontextmanager
-async def running(app: ASGIApp) -> AsyncIterator[str]:
+async def running(app: ASGIApp, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """Serve `app` on a free port of the loopback address; its URL."""
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_level="warning", lifespan="off", ws="websockets-sansio")
+    config = uvicorn.Config(
+        app, log_level="warning", lifespan="off", ws="websockets-sansio",
+        ssl_context_factory=(lambda config, default: tls) if tls else None,
+    )  # fmt: skip
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve([listening]))
     try:
         while not server.started:
             await asyncio.sleep(0.01)
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{listening.getsockname()[1]}"
     finally:
         server.should_exit = True
         await serving

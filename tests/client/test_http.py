@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -9,8 +11,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from tests.client.peer import running
-from voice_server.client.caller import Refused, Unreachable
-from voice_server.client.http import Server, is_loopback, refusal
+from voice_server.client.caller import Refused, Unreachable, Wishes
+from voice_server.client.http import Server, is_loopback, refusal, trusting
+from voice_server.client.websocket import WebSocketCaller, Wire
+from voice_server.web.certificates import ALWAYS, context_of, now, own_certificate
 
 
 @pytest.mark.parametrize("url", ["ftp://host", "http://", "://", "file:///etc/passwd"])
@@ -43,6 +47,28 @@ def test_refusals_in_every_shape() -> None:
     assert "Bad key" in str(theirs) and theirs.code == "bad"
     assert "Bad Gateway" in str(refusal(502, b"<h1>Bad Gateway</h1>", {"retry-after": "soon"}))
     assert refusal(500, b"[]", {}).code == ""
+
+
+async def test_a_certificate_is_trusted_when_it_is_named_and_only_then(tmp_path: Path) -> None:
+    certificate = own_certificate(tmp_path, ALWAYS, now())
+
+    async def ready(request: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    app = Starlette(routes=[Route("/health/ready", ready)])
+    async with running(app, tls=context_of(certificate.path, certificate.key_path)) as url:
+        async with Server(url, trusts=trusting(certificate.path)) as server:
+            assert await server.is_ready()
+        async with Server(url) as server:
+            with pytest.raises(Unreachable, match="name it with --cacert"):
+                await server.is_ready()
+            # The same is said of a call, which is another connection.
+            microphone = WebSocketCaller(server, Wishes(), wire=Wire.PCM, silence=b"")
+            with pytest.raises(Unreachable, match="name it with --cacert"):
+                await microphone.__aenter__()
+    for missing in (tmp_path / "none", certificate.key_path):
+        with pytest.raises(OSError, match=r"No such file|no certificate"):
+            trusting(missing)
 
 
 async def test_nobody_answers() -> None:

@@ -12,6 +12,7 @@ from engines.audio import read_audio
 from engines.silero import SileroDetector
 from tests.commands.calling import Said, voice_server
 from tests.human_speech import HumanSpeech
+from tests.web.test_server import running
 from voice_server.client.http import Server
 from voice_server.client.own_server import OwnServer
 from voice_server.commands import call
@@ -129,3 +130,26 @@ async def test_a_server_that_refuses_says_why_and_what_to_do(
             assert stranger.code == call.REFUSED and "--key" in stranger.err
             poor = await voice_server(*asked, "--key", "secret", cwd=tmp_path)
             assert poor.code == call.REFUSED and "voice-server grant" in poor.err
+
+
+async def test_a_call_over_tls_trusts_the_certificate_that_was_made_here(
+    speech: HumanSpeech, tmp_path: Path, free_port: int
+) -> None:
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    url = f"wss://localhost:{free_port}"
+    async with running(tmp_path, free_port, tls=True, drain_seconds=0) as server:
+        dialled = ("call", speech(CLIP), "--url", url, "--json")
+        for folder, more in ((tmp_path, []), (elsewhere, ["--cacert", server.cert, "--webrtc"])):
+            said = await voice_server(*dialled, *more, cwd=folder)
+            assert said.code == 0, said.err
+            assert json.loads(said.out)["bill"]["billed_minutes"] == 1
+        refused = await voice_server(*dialled, cwd=elsewhere)
+        assert refused.code == call.UNREACHABLE and "--cacert" in refused.err
+        wrong = await voice_server(*dialled, "--cacert", tmp_path / "none", cwd=elsewhere)
+        assert wrong.code == call.USAGE and "certificate" in wrong.err
+        settings = ("--set", "tls=true", "--set", f"port={free_port}")
+        found = await voice_server("doctor", "--json", *settings, cwd=tmp_path)
+        said_of = {each["what"]: each["said"] for each in json.loads(found.out)}
+        assert said_of["port"].startswith("a voice server answers")
+        assert str(server.cert) in said_of["TLS"]
+        assert "https://" in said_of["microphone"]

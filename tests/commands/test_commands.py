@@ -6,6 +6,7 @@ import argparse
 import json
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,12 @@ from voice_server.__main__ import COMMANDS, main
 from voice_server.client.own_server import OwnServer
 from voice_server.commands import grant
 from voice_server.commands.check_engines import check_turns
+from voice_server.commands.check_reach import check_microphone
+from voice_server.commands.check_tls import check_tls
 from voice_server.commands.settings import BadSettings, parsed, read_config
 from voice_server.commands.words import amount, bill_text, latency_text
+from voice_server.config import Config
+from voice_server.web.certificates import ALWAYS, names_of_this_machine, now, own_certificate
 
 
 def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
@@ -170,3 +175,29 @@ def test_latency_and_bill_read_well() -> None:
     assert bill_text(bill) == (
         "Bill: 61 s, 2 min, 10.00 RUB. Paid: 1 granted min and 5.00 RUB. Left: 0 min and 0.05 RUB."
     )
+
+
+async def test_doctor_looks_at_the_certificate(tmp_path: Path) -> None:
+    async def said(**settings: object) -> tuple[str, str]:
+        config = Config.model_validate({"data_dir": tmp_path, **settings})
+        (finding,) = await check_tls(config)
+        return finding.level, finding.said
+
+    assert (await said())[1].startswith("http and ws")
+    assert await said(tls=True) == ("ok", f"a certificate will be made in {tmp_path / 'tls'}")
+    kept = own_certificate(tmp_path / "tls", names_of_this_machine("127.0.0.1"), now())
+    level, told = await said(tls=True)
+    assert level == "ok" and f"{kept.expires:%Y-%m-%d}" in told
+    # One of the operator's own, at every age.
+    for days, wanted in ((0, "ok"), (340, "warning"), (366, "problem")):
+        past = own_certificate(tmp_path / f"{days}", ALWAYS, now() - timedelta(days=days))
+        assert (await said(tls_cert=past.path, tls_key=past.key_path))[0] == wanted, days
+    level, told = await said(tls_cert=tmp_path / "none")
+    assert level == "problem" and "none" in told
+
+
+async def test_with_tls_the_microphone_works_everywhere_and_the_key_still_matters() -> None:
+    found = await check_microphone(Config.model_validate({"host": "192.168.1.7", "tls": True}))
+    assert [(each.what, each.level) for each in found] == [("microphone", "ok"), ("key", "warning")]
+    found = await check_microphone(Config.model_validate({"host": "192.168.1.7"}))
+    assert [each.level for each in found] == ["warning", "warning"]

@@ -199,11 +199,13 @@ async def page(
     width: int = 1280,
     height: int = 800,
     scheme: str = "light",
+    trusts_anybody: bool = False,
 ) -> AsyncIterator[Watch]:
-    """One page of a visitor who has never been here."""
+    """One page of a visitor who has never been here. `trusts_anybody`: who has clicked the
+    warning about an unknown certificate away."""
     context = await chromium.new_context(
         locale=locale, viewport={"width": width, "height": height},
-        color_scheme="dark" if scheme == "dark" else "light",
+        color_scheme="dark" if scheme == "dark" else "light", ignore_https_errors=trusts_anybody,
     )  # fmt: skip
     context.set_default_timeout(PATIENCE_S * 1_000)
     await context.add_init_script(_WATCH)

@@ -30,7 +30,7 @@ class Server:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self.log = folder, folder / "server.log"
         port = find_free_port()
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"{'https' if settings.get('tls') else 'http'}://127.0.0.1:{port}"
         clean = {k: v for k, v in os.environ.items() if not k.startswith("VOICE_SERVER_")}
         chosen = {"port": port, "data_dir": folder, "models_dir": folder / "models", **settings}
         self._env = clean | {f"VOICE_SERVER_{k.upper()}": str(v) for k, v in chosen.items()}
@@ -49,7 +49,8 @@ class Server:
         while time.monotonic() < until:
             assert process.poll() is None, self.log.read_text()
             with contextlib.suppress(httpx2.TransportError):
-                if httpx2.get(self.url + "/health/ready", timeout=10).status_code == 200:
+                ready = httpx2.get(self.url + "/health/ready", timeout=10, verify=False)
+                if ready.status_code == 200:
                     return
             time.sleep(0.1)
         pytest.fail(f"the server is not ready:\n{self.log.read_text()}")

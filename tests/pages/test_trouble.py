@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from playwright.async_api import Page, expect
 
-from .callers import hang_up, open_call_page, start
+from .callers import hang_up, heard_speaking, open_call_page, start
 from .chromium import browser, page
 from .conftest import Server
 
@@ -55,6 +55,18 @@ async def test_an_address_that_is_not_secure(serve: Serve) -> None:
         await watch.page.goto(f"http://tutor:{port}/call")
         await watch.page.click("#start")
         await alert(watch.page, "insecure", "https")
+
+
+async def test_an_address_that_tls_has_made_secure(serve: Serve) -> None:
+    """The same name over https: the microphone may be used, and a call is a call."""
+    async with browser(resolves="tutor") as chromium, page(chromium, trusts_anybody=True) as watch:
+        server = serve(tls=True, **STAND_INS)
+        port = server.url.rsplit(":", 1)[1]
+        await watch.page.goto(f"https://tutor:{port}/call")
+        await start(watch)
+        await heard_speaking(watch)
+        await hang_up(watch)
+        assert not watch.complaints
 
 
 async def test_no_money(serve: Serve) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import json
 import os
+import random
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,6 +25,7 @@ from starlette.websockets import WebSocket
 
 from tests.calls.exchange import PATIENCE_S, connect, eventually, serving
 from voice_server.web import server as module
+from voice_server.web.certificates import ALWAYS, context_of, now, own_certificate
 from voice_server.web.server import uvicorn_config
 
 from .test_realtime import ask_for_bill, told_of
@@ -29,8 +34,12 @@ from .test_realtime import ask_for_bill, told_of
 class Process:
     """`voice-server serve` with scripted engines, as a child of this test."""
 
-    def __init__(self, child: asyncio.subprocess.Process, port: int, log: Path) -> None:
+    def __init__(
+        self, child: asyncio.subprocess.Process, port: int, log: Path, cert: Path | None
+    ) -> None:
         self.child, self.port, self.log = child, port, log
+        # Where it has its certificate, when it serves over TLS.
+        self.cert = cert
 
     def tell(self, number: signal.Signals) -> None:
         self.child.send_signal(number)
@@ -42,10 +51,19 @@ class Process:
     async def is_ready(self) -> bool:
         assert self.child.returncode is None, self.log.read_text()
         with contextlib.suppress(httpx2.TransportError):
-            async with httpx2.AsyncClient(trust_env=False) as client:
-                found = await client.get(f"http://127.0.0.1:{self.port}/health/ready")
-                return bool(found.status_code == 200)
+            async with self.client() as client:
+                return bool((await client.get("/health/ready")).status_code == 200)
         return False
+
+    def client(self) -> httpx2.AsyncClient:
+        trusts = self.trusts() if self.cert and self.cert.exists() else False
+        scheme = "https" if self.cert else "http"
+        return httpx2.AsyncClient(
+            base_url=f"{scheme}://127.0.0.1:{self.port}", trust_env=False, verify=trusts
+        )
+
+    def trusts(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self.cert)
 
 
 async def start(folder: Path, port: int, **options: object) -> Process:
@@ -57,7 +75,8 @@ async def start(folder: Path, port: int, **options: object) -> Process:
         sys.executable, "-m", "voice_server", "serve",
         env={**os.environ, **environment}, stderr=log.open("wb"),
     )  # fmt: skip
-    return Process(child, port, log)
+    cert = folder / "data" / "tls" / "cert.pem" if options.get("tls") else None
+    return Process(child, port, log, cert)
 
 
 @contextlib.asynccontextmanager
@@ -116,7 +135,9 @@ class Met(set[object]):
 
 
 @contextlib.asynccontextmanager
-async def small_server(connections: set[object] | None = None) -> AsyncIterator[int]:
+async def small_server(
+    connections: set[object] | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[int]:
     async def hello(request: Request) -> Response:
         return PlainTextResponse("hello")
 
@@ -129,8 +150,14 @@ async def small_server(connections: set[object] | None = None) -> AsyncIterator[
                     continue
             return
 
-    app = Starlette(routes=[Route("/", hello), WebSocketRoute("/flood", flood)])
-    config = lambda app: uvicorn_config(app, loop="asyncio")  # noqa: E731
+    async def echo(line: WebSocket) -> None:
+        await line.accept()
+        async for message in line.iter_bytes():
+            await line.send_bytes(message)
+
+    routes = [Route("/", hello), WebSocketRoute("/flood", flood), WebSocketRoute("/echo", echo)]
+    app = Starlette(routes=routes)
+    config = lambda app: uvicorn_config(app, loop="asyncio", tls=tls)  # noqa: E731
     async with serving(app, config, connections) as port:
         yield port
 
@@ -170,3 +197,132 @@ async def test_a_client_that_takes_nothing_is_let_go(monkeypatch: pytest.MonkeyP
         await eventually(lambda: connections.met == 2)  # A request, and the line it became.
         await eventually(lambda: not connections)  # Although nothing was read here.
         line.close()
+
+
+@contextlib.asynccontextmanager
+async def small_tls_server(
+    folder: Path, connections: set[object] | None = None
+) -> AsyncIterator[tuple[int, ssl.SSLContext]]:
+    """Gives the port, and what trusts the server there."""
+    certificate = own_certificate(folder / "tls", ALWAYS, now())
+    tls = context_of(certificate.path, certificate.key_path)
+    async with small_server(connections, tls) as port:
+        yield port, ssl.create_default_context(cafile=certificate.path)
+
+
+async def test_over_tls_a_websocket_loses_no_byte(tmp_path: Path) -> None:
+    chance = random.Random(7)
+    sizes = (0, 1, module.SIP_BYTES - 1, module.SIP_BYTES, 3 * module.SIP_BYTES + 5, 5_000_000)
+    async with small_tls_server(tmp_path) as (port, trusts):
+        url = f"wss://localhost:{port}/echo"
+        async with connect(url, ssl=trusts, max_size=None, proxy=None) as line:
+            for size in sizes:
+                sound = chance.randbytes(size)
+                await line.send(sound)
+                assert await line.recv() == sound, size
+            many = [chance.randbytes(chance.randrange(40)) for _ in range(2_000)]
+            for sound in many:
+                await line.send(sound)
+            assert [await line.recv() for _ in many] == many
+
+
+async def test_over_tls_too_a_client_that_takes_nothing_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LINGER_SECONDS_MAX", 0.1)
+    connections = Met()
+    async with small_tls_server(tmp_path, connections) as (port, trusts):
+        _, writer = await asyncio.open_connection("localhost", port, ssl=trusts)
+        writer.write(
+            b"GET /flood HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await eventually(lambda: connections.met == 2)
+        await eventually(lambda: not connections)
+        writer.transport.abort()
+
+
+async def test_over_tls_half_a_head_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HEAD_SECONDS_MAX", 0.1)
+    async with small_tls_server(tmp_path) as (port, trusts):
+        reader, writer = await asyncio.open_connection("localhost", port, ssl=trusts)
+        writer.write(b"GET / HT")
+        async with asyncio.timeout(PATIENCE_S):
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                assert await reader.read() == b""
+        writer.transport.abort()
+
+
+async def test_it_serves_https_and_wss_on_one_port_and_says_how_to_trust_it(
+    tmp_path: Path, free_port: int
+) -> None:
+    async with running(tmp_path, free_port, tls=True, drain_seconds=1) as process:
+        assert process.cert is not None
+        said = process.log.read_text()
+        kept = own_certificate(process.cert.parent, ALWAYS, now())
+        assert f"SHA-256  {kept.fingerprint}" in said
+        assert f"NODE_EXTRA_CA_CERTS={process.cert}" in said
+        assert f"serving on https://127.0.0.1:{free_port}" in said
+        async with process.client() as client:
+            page = await client.get("/call")
+            assert page.status_code == 200 and "wss:" in page.headers["content-security-policy"]
+        await not_tls_at_all(free_port)
+        url = f"wss://localhost:{free_port}/v1/realtime"
+        async with connect(url, ssl=process.trusts(), proxy=None) as line:
+            await told_of(line, "session.created")
+            await ask_for_bill(line)
+            for seconds in (0, 60):  # More sound at once than any buffer holds.
+                sound = base64.b64encode(bytes(48_000 * seconds)).decode()
+                event = {"type": "input_audio_buffer.append", "audio": sound}
+                await line.send(json.dumps(event))
+            await line.send(json.dumps({"type": "response.create"}))
+            await told_of(line, "response.done")
+            process.tell(signal.SIGTERM)
+            assert (await told_of(line, "voice_server.bill"))["billed_minutes"] == 1
+        assert await process.exit_code() == 0
+        said = process.log.read_text()
+        assert "Traceback" not in said and " ERROR " not in said
+
+
+async def not_tls_at_all(port: int) -> None:
+    """What knocks in plain words, or goes in the middle of a handshake."""
+    plainly = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    for knock in (plainly, b"\x16\x03\x01\x02\x00\x01", b"", bytes(5_000)):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(knock)
+        writer.write_eof()
+        async with asyncio.timeout(PATIENCE_S):
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
+        writer.close()
+
+
+async def test_a_certificate_that_cannot_be_used_is_said_in_words(
+    tmp_path: Path, free_port: int
+) -> None:
+    for options, said in (
+        ({"tls_cert": tmp_path / "none.pem"}, "none.pem"),
+        ({"tls": True, "tls_key": tmp_path / "key.pem"}, "without VOICE_SERVER_TLS_CERT"),
+        ({"tls": True, "data_dir": "/proc/nowhere"}, "no certificate can be kept"),
+    ):
+        process = await start(tmp_path, free_port, **options)
+        assert await process.exit_code() == 1
+        log = process.log.read_text()
+        assert said in log and "Traceback" not in log
+
+
+async def test_a_certificate_of_ones_own_is_served(tmp_path: Path, free_port: int) -> None:
+    mine = own_certificate(tmp_path / "mine", ALWAYS, now())
+    options = {"tls_cert": mine.path, "tls_key": mine.key_path}
+    process = await start(tmp_path, free_port, **options)
+    process.cert = mine.path
+    try:
+        await eventually(process.is_ready, patience_s=2 * PATIENCE_S)
+        assert "NODE_EXTRA_CA_CERTS" not in process.log.read_text()
+        assert not (tmp_path / "data" / "tls").exists()
+    finally:
+        process.child.kill()
+        await process.child.wait()

@@ -7,6 +7,8 @@ import contextlib
 import ipaddress
 import math
 import re
+import ssl
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
@@ -21,9 +23,10 @@ _BILL_POLL_S = 0.2
 
 
 class Server:
-    """A voice server at `url` (http or https; ws and wss are taken for them)."""
+    """A voice server at `url` (http or https; ws and wss are taken for them). `trusts`: what
+    its certificate is checked by; the authorities that this machine knows unless given."""
 
-    def __init__(self, url: str, key: str = "") -> None:
+    def __init__(self, url: str, key: str = "", trusts: ssl.SSLContext | None = None) -> None:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
         if scheme not in {"http", "https"} or not parts.hostname:
@@ -31,9 +34,10 @@ class Server:
         self.url = urlunsplit((scheme, parts.netloc, "", "", ""))
         self.host = parts.hostname
         self.key = key
+        self.tls = (trusts or trusting(None)) if scheme == "https" else None
         self._client = httpx2.AsyncClient(
             base_url=self.url, timeout=_PATIENCE_S, headers=self.headers,
-            verify=scheme == "https", trust_env=not self.is_local,
+            verify=self.tls or False, trust_env=not self.is_local,
         )  # fmt: skip
 
     async def __aenter__(self) -> Self:
@@ -121,8 +125,26 @@ class Server:
         try:
             return await self._client.request(method, path, **content)  # type: ignore[arg-type]
         except httpx2.TransportError as error:
-            reason = str(error) or type(error).__name__
-            raise Unreachable(f"nobody answers at {self.url}: {reason}") from error
+            raise self.unreachable(error) from error
+
+    def unreachable(self, error: Exception) -> Unreachable:
+        """That nobody answers, or nobody who can be trusted, in words."""
+        reason = str(error) or type(error).__name__
+        if "CERTIFICATE_VERIFY_FAILED" in reason:
+            return Unreachable(
+                f"the certificate of {self.url} is not one that is trusted here; name it with "
+                f"--cacert if you trust it: {reason}"
+            )
+        return Unreachable(f"nobody answers at {self.url}: {reason}")
+
+
+def trusting(cacert: Path | None) -> ssl.SSLContext:
+    """The authorities that this machine knows, and the certificates in this PEM file. Raises
+    `OSError`, also for a file that holds none."""
+    context = ssl.create_default_context()
+    if cacert is not None:
+        context.load_verify_locations(cacert)
+    return context
 
 
 def is_loopback(host: str) -> bool:

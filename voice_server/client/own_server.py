@@ -18,6 +18,8 @@ from .http import Server
 
 _STOP_S = 25.0
 _TAIL_BYTES = 2_000
+# Whatever the environment says: who starts it is who calls it, over the loopback.
+_PLAIN: dict[str, object] = {"tls": "false", "tls_cert": "", "tls_key": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ async def own_server(
     port = _free_port()
     command = [sys.executable, "-m", "voice_server", "serve", "--host", "127.0.0.1"]
     command += ["--port", str(port)]
-    for name, value in settings.items():
+    for name, value in (_PLAIN | dict(settings)).items():
         command += ["--set", f"{name}={value}"]
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(

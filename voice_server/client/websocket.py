@@ -21,7 +21,6 @@ from .caller import (
     ServerEvent,
     Sound,
     Told,
-    Unreachable,
     Wishes,
 )
 from .http import Server, refusal
@@ -126,6 +125,7 @@ class WebSocketCaller:
         try:
             return await connect(
                 url, additional_headers=self._server.headers, compression=None,
+                ssl=self._server.tls,
                 proxy=None if self._server.is_local else True,
                 open_timeout=_CONNECT_S, close_timeout=_CLOSE_S, max_size=_MESSAGE_BYTES_MAX,
                 max_queue=256,
@@ -135,8 +135,7 @@ class WebSocketCaller:
             headers = {name.lower(): value for name, value in answer.headers.raw_items()}
             raise refusal(answer.status_code, bytes(answer.body or b""), headers) from error
         except (OSError, TimeoutError, InvalidHandshake) as error:
-            reason = str(error) or type(error).__name__
-            raise Unreachable(f"nobody answers at {self._server.url}: {reason}") from error
+            raise self._server.unreachable(error) from error
 
     async def _speak(self) -> None:
         assert self._socket

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING
 from .settings import read_config
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from voice_server.client.caller import Caller, Wishes
     from voice_server.client.http import Server
     from voice_server.client.microphone import Clip
@@ -52,6 +54,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recogniser", default="", help="the speech-to-text engine")
     parser.add_argument("--model", default="", help="the dialogue engine")
     parser.add_argument("--key", help="the API key (default: the configured one)")
+    parser.add_argument(
+        "--cacert", type=Path, metavar="FILE",
+        help="trust this certificate too (default: the one that `serve --tls` made here)",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     parser.add_argument("--talk-over", action="store_true", help="do not wait for the greeting")
     parser.add_argument(
@@ -64,6 +70,7 @@ def run(options: argparse.Namespace) -> int:
     from engines.audio import BadAudio
     from voice_server.client.caller import CallFailed, MediaFailed, Refused, Unreachable
     from voice_server.client.clips import framed, read_clip
+    from voice_server.client.http import trusting
     from voice_server.client.websocket import Wire
 
     config = read_config()
@@ -72,7 +79,11 @@ def run(options: argparse.Namespace) -> int:
     except (OSError, BadAudio) as error:
         return _fail(USAGE, f"{options.file} cannot be used: {error}")
     try:
-        return asyncio.run(_call(options, config, clip))
+        trusts = trusting(options.cacert or own_certificate(config))
+    except OSError as error:
+        return _fail(USAGE, f"the certificate cannot be used: {error}")
+    try:
+        return asyncio.run(_call(options, config, clip, trusts))
     except Refused as error:
         return _fail(REFUSED, str(error))
     except Unreachable as error:
@@ -83,7 +94,9 @@ def run(options: argparse.Namespace) -> int:
         return _fail(CUT, str(error))
 
 
-async def _call(options: argparse.Namespace, config: Config, clip: Clip) -> int:
+async def _call(
+    options: argparse.Namespace, config: Config, clip: Clip, trusts: SSLContext
+) -> int:
     from voice_server.client.caller import Wishes
     from voice_server.client.person import Patience, Person
 
@@ -95,7 +108,7 @@ async def _call(options: argparse.Namespace, config: Config, clip: Clip) -> int:
     )  # fmt: skip
     screen = Screen(quiet=options.json)
     patience = Patience(talks_over=options.talk_over, hold_ms=int(options.hold * 1_000))
-    async with _server(options, config) as server:
+    async with _server(options, config, trusts) as server:
         async with _caller(options, server, wishes) as caller:
             person = Person(caller, clip, patience, watch=screen.show)
             # Ctrl-C hangs up; the bill is still to come.
@@ -146,15 +159,17 @@ def _caller(
 
 
 @contextlib.asynccontextmanager
-async def _server(options: argparse.Namespace, config: Config) -> AsyncIterator[Server]:
+async def _server(
+    options: argparse.Namespace, config: Config, trusts: SSLContext
+) -> AsyncIterator[Server]:
     """The server to call: the one asked for, the one that runs here, or one of our own."""
     from voice_server.client.caller import Unreachable
     from voice_server.client.http import Server
     from voice_server.client.own_server import own_server
 
     key = config.api_key.get_secret_value() if options.key is None else options.key
-    url = options.url or f"http://{dialled(config.host)}:{config.port}"
-    async with Server(url, key) as server:
+    url = options.url or own_url(config)
+    async with Server(url, key, trusts) as server:
         try:
             ours = await server.is_ours()
         except Unreachable:
@@ -174,9 +189,17 @@ async def _server(options: argparse.Namespace, config: Config) -> AsyncIterator[
             yield server
 
 
-def dialled(host: str) -> str:
-    """Where to reach a server that listens on `host`."""
-    return {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(host, host)  # noqa: S104
+def own_url(config: Config) -> str:
+    """Where to reach the server of this configuration."""
+    anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
+    scheme, host = "https" if config.serves_tls else "http", anywhere.get(config.host, config.host)
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{config.port}"
+
+
+def own_certificate(config: Config) -> Path | None:
+    """The certificate that was made for the server of this configuration, if one was."""
+    path = config.tls_folder / "cert.pem"
+    return path if path.is_file() else None
 
 
 def _report(person: Person, caller: Caller, bill: object) -> dict[str, object]:

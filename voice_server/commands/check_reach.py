@@ -68,16 +68,17 @@ async def check_redis(config: Config) -> list[Finding]:
 
 async def check_port(config: Config) -> list[Finding]:
     from voice_server.client.caller import Unreachable
-    from voice_server.client.http import Server
+    from voice_server.client.http import Server, trusting
 
-    from .call import dialled
+    from .call import own_certificate, own_url
 
     at = f"{config.host}:{config.port}"
     if config.port:
         try:
-            async with Server(f"http://{dialled(config.host)}:{config.port}") as server:
+            trusts = trusting(config.tls_cert or own_certificate(config))
+            async with Server(own_url(config), trusts=trusts) as server:
                 ours = await server.is_ours()
-        except Unreachable:
+        except (Unreachable, OSError):
             pass
         else:
             if ours:
@@ -103,13 +104,16 @@ def _bind(host: str, port: int) -> list[Finding]:
 async def check_microphone(config: Config) -> list[Finding]:
     from voice_server.client.http import is_loopback
 
-    if is_loopback(config.host):
-        said = f"browsers allow it on http://{config.host}:{config.port}"
-        return [Finding(OK, "microphone", said)]
-    said = f"on {config.host} browsers allow it over https only (or on localhost)"
-    remedy = "Put a proxy with a certificate in front, or open the page through localhost."
-    found = [Finding(WARNING, "microphone", said, remedy)]
-    if not config.api_key.get_secret_value():
+    at_home = is_loopback(config.host)
+    if at_home or config.serves_tls:
+        scheme = "https" if config.serves_tls else "http"
+        said = f"browsers allow it on {scheme}://{config.host}:{config.port}"
+        found = [Finding(OK, "microphone", said)]
+    else:
+        said = f"on {config.host} browsers allow it over https only (or on localhost)"
+        remedy = "Serve with --tls, put a proxy in front, or open the page through localhost."
+        found = [Finding(WARNING, "microphone", said, remedy)]
+    if not at_home and not config.api_key.get_secret_value():
         said = f"everyone who reaches {config.host}:{config.port} calls as the local user"
         found.append(Finding(WARNING, "key", said, "Set VOICE_SERVER_API_KEY."))
     return found

@@ -53,11 +53,12 @@ async def examine(config: Config, console: Console) -> list[Finding]:
     )
     from .check_machine import check_clock, check_disk, check_files, check_packages, check_python
     from .check_reach import check_database, check_ice, check_microphone, check_port, check_redis
+    from .check_tls import check_tls
 
     checks: dict[str, Check] = {
         "Python": check_python, "packages": check_packages, "disk": check_disk,
         "clock": check_clock, "open files": check_files, "database": check_database,
-        "Redis": check_redis, "port": check_port, "microphone": check_microphone,
+        "Redis": check_redis, "port": check_port, "TLS": check_tls, "microphone": check_microphone,
         "ICE": check_ice, "voice": check_voice, "voice activity": check_detector,
         "recogniser": check_recogniser, "Whisper": check_whisper, "dialogue": check_dialogue,
         "end of turn": check_turns,

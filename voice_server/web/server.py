@@ -6,7 +6,7 @@ once; what is then left open is billed by the next reaper.
 
 A connection that does not get to the end of its request's head in `HEAD_SECONDS_MAX`, or that
 will not take what it is sent before the server lets go of it, is cut off: it holds a socket
-and pays nothing. A WebSocket is read in sips, so that a flood of tiny frames takes turns with
+and pays nothing (for shaking hands over TLS it has the loop's own minute). A WebSocket is read in sips, so that a flood of tiny frames takes turns with
 everybody else's sound.
 """
 
@@ -17,6 +17,7 @@ import gc
 import logging
 import os
 import socket
+import ssl
 import sys
 from collections.abc import Awaitable, Callable
 from types import FrameType
@@ -30,6 +31,15 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame
 
 from voice_server.config import Config
+
+from .certificates import (
+    BadCertificate,
+    context_of,
+    given_certificate,
+    names_of_this_machine,
+    now,
+    own_certificate,
+)
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
@@ -53,6 +63,14 @@ GARBAGE_THRESHOLDS = 700, 10, 3
 # Requests that are still being answered when all calls have ended.
 GRACE_SECONDS = 5
 
+
+# How clients come to trust a certificate that nobody else has signed.
+TRUST = """\
+TLS with a certificate of our own, good until {0.expires:%Y-%m-%d}: {0.path}
+  SHA-256  {0.fingerprint}
+  Node.js  NODE_EXTRA_CA_CERTS={0.path}
+  Python   SSL_CERT_FILE={0.path}
+  curl     --cacert {0.path}"""
 
 _UNREADABLE_BODY = b'{"error":"This request cannot be read.","code":"bad_request"}'
 UNREADABLE = (
@@ -149,13 +167,14 @@ class Sips(asyncio.BufferedProtocol):
     """Reads for a WebSocket, a little at a time: the loop has its turn after each sip."""
 
     def __init__(self, line: PatientWebSocket) -> None:
-        self._line, self._sip = line, bytearray(SIP_BYTES)
+        # A view, not the bytes: TLS writes into slices of it.
+        self._line, self._sip = line, memoryview(bytearray(SIP_BYTES))
         self.connection_lost = line.connection_lost  # type: ignore[method-assign]
         self.eof_received = line.eof_received  # type: ignore[method-assign]
         self.pause_writing = line.pause_writing  # type: ignore[method-assign]
         self.resume_writing = line.resume_writing  # type: ignore[method-assign]
 
-    def get_buffer(self, sizehint: int) -> bytearray:
+    def get_buffer(self, sizehint: int) -> memoryview:
         return self._sip
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -177,7 +196,9 @@ class DrainingServer(uvicorn.Server):
         await super().startup(sockets)
         for server in self.servers:
             host, port = server.sockets[0].getsockname()[:2]
-            logger.info("serving on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+            scheme = "https" if self.config.is_ssl else "http"
+            host = f"[{host}]" if ":" in host else host
+            logger.info("serving on %s://%s:%d", scheme, host, port)
 
     async def main_loop(self) -> None:
         await super().main_loop()
@@ -198,20 +219,24 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
 
-def uvicorn_config(app: Starlette, *, loop: str = "uvloop") -> uvicorn.Config:
-    """How the application is served, in tests as well."""
+def uvicorn_config(
+    app: Starlette, *, loop: str = "uvloop", tls: ssl.SSLContext | None = None
+) -> uvicorn.Config:
+    """How the application is served, in tests as well; over https with `tls`."""
     return uvicorn.Config(
         app, loop=loop, http=PatientHttp, ws=PatientWebSocket, lifespan="on",
         log_config=None, access_log=False, server_header=False, proxy_headers=False,
         ws_max_size=MESSAGE_BYTES_MAX, ws_per_message_deflate=False,
         ws_ping_interval=PING_SECONDS, ws_ping_timeout=PING_SECONDS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=GRACE_SECONDS,
+        ssl_context_factory=(lambda config, default: tls) if tls else None,
     )  # fmt: skip
 
 
 def run(app: Starlette, config: Config) -> None:
     """Serve until told to stop. Raises SystemExit(1) when the address cannot be had."""
     _log(config)
+    tls = secured(config)
     listener = listen(config.host, config.port)
 
     async def drain() -> None:
@@ -223,7 +248,7 @@ def run(app: Starlette, config: Config) -> None:
         house: House = app.state.house
         return house.engines_warm.is_set()
 
-    server = DrainingServer(uvicorn_config(app), is_warm=is_warm, drain=drain)
+    server = DrainingServer(uvicorn_config(app, tls=tls), is_warm=is_warm, drain=drain)
     server.run(sockets=[listener])
 
 
@@ -238,6 +263,26 @@ def settle() -> None:
     gc.freeze()
     gc.collect()  # From now on only what comes after counts.
     gc.set_threshold(*GARBAGE_THRESHOLDS)
+
+
+def secured(config: Config) -> ssl.SSLContext | None:
+    """What https needs, None where it is not wanted; says how to trust a certificate that was
+    made here. Raises SystemExit(1), having said why."""
+    if not config.serves_tls:
+        return None
+    try:
+        if config.tls_cert is not None:
+            certificate = given_certificate(config.tls_cert, config.tls_key)
+        elif config.tls_key is not None:
+            raise BadCertificate("VOICE_SERVER_TLS_KEY is of no use without VOICE_SERVER_TLS_CERT")
+        else:
+            names = names_of_this_machine(config.host)
+            certificate = own_certificate(config.tls_folder, names, now())
+            print(TRUST.format(certificate), file=sys.stderr, flush=True)
+        return context_of(certificate.path, certificate.key_path)
+    except (BadCertificate, OSError) as error:
+        print(f"voice-server: {error}.", file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 def listen(host: str, port: int) -> socket.socket:
