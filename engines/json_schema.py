@@ -13,16 +13,18 @@ from collections.abc import Mapping, Sequence
 
 Schema = Mapping[str, object]
 
-_LOOKS_MAX, _DEPTH_MAX = 5_000, 32
+_LOOKS_MAX, _DEPTH_MAX = 20_000, 32
+_SCHEMA_CHARS_MAX = 32_000
 _NUMBER_MAX = 1 << 53
 _REFERENCES_MAX = 16
 _TYPES = ("string", "number", "integer", "boolean", "array", "object", "null")
 
 
 def parsed(text: str) -> Schema:
-    """The schema in this JSON text; an empty one where it is none."""
+    """The schema in this JSON text; an empty one where it is none, or beyond all measure."""
     try:
-        found = json.loads(text, parse_constant=lambda _: None) if text else {}
+        usable = 0 < len(text) <= _SCHEMA_CHARS_MAX
+        found = json.loads(text, parse_constant=lambda _: None) if usable else {}
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -132,20 +134,16 @@ def branches_of(schema: Schema, root: Schema) -> list[Schema]:
     return []
 
 
-def fits(value: object, schema: object, root: Schema) -> bool:
-    """Whether the value is valid, as far as this module understands schemas."""
-    return _Judge(root).fits(value, schema)
-
-
-class _Judge:
-    """Judges one value. Schemas that refer to themselves could keep it busy for ever, so it
-    looks at a bounded number of places, and takes the rest for good."""
+class Judge:
+    """Says whether values fit schemas. Hostile schemas could keep it busy for ever, so it looks
+    at a bounded number of places in its life, and takes the rest for good."""
 
     def __init__(self, root: Schema) -> None:
         self._root = root
         self._looks_left, self._depth = _LOOKS_MAX, 0
 
     def fits(self, value: object, schema: object) -> bool:
+        """Whether the value is valid, as far as this module understands schemas."""
         self._looks_left -= 1
         if self._looks_left < 0 or self._depth > _DEPTH_MAX:
             return True
@@ -154,8 +152,11 @@ class _Judge:
         rules = resolved(schema, self._root)
         if "const" in rules and not same(value, rules["const"]):
             return False
-        if "enum" in rules and not any(same(value, each) for each in items_of(rules["enum"])):
-            return False
+        if "enum" in rules:
+            choices = items_of(rules["enum"])
+            self._looks_left -= len(choices)
+            if not any(same(value, each) for each in choices):
+                return False
         kinds = _named_types(rules)
         if kinds and not any(_is_of(value, kind) for kind in kinds):
             return False

@@ -11,6 +11,7 @@ ids. Pure.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
@@ -27,12 +28,22 @@ from .speech import (
 )
 from .tool_arguments import arguments_for
 from .tool_results import read_aloud
-from .utterance import ACTIONS, GENERIC, STOP_WORDS, Utterance, stem, utterance, words_of_name
+from .utterance import (
+    ACTIONS,
+    CHARS_MAX,
+    GENERIC,
+    STOP_WORDS,
+    Utterance,
+    stem,
+    utterance,
+    words_of_name,
+)
 
 CALLS_MAX = 8
 PIECE_CHARS = 16
 SCORE_MIN, SCORE_NAMED = 2, 100
-_DESCRIPTION_CHARS = 400
+PARTS_MAX = 12
+_NAME_CHARS, _DESCRIPTION_CHARS = 100, 300
 
 _PARTS = re.compile(
     r"(?<=[.!?;])\s+|,\s+(?:and\s+|и\s+)?"
@@ -47,6 +58,9 @@ _IDIOMS = re.compile(
 # Examples in a description name things that the tool is not about.
 _EXAMPLES = re.compile(r"(?:e\.g\.|i\.e\.|for example|such as|например|\().*", re.I | re.S)
 _POLITE = re.compile(r"^\W*(?:(?:please|can you|could you|would you|now|пожалуйста)\W+)+", re.I)
+_PLAIN = STOP_WORDS | GENERIC
+_ASKING = frozenset("tool function call use".split())
+_NUMBER = stem("number")
 _WAITING = {
     "en": "I am still waiting for the answer.",
     "ru": "Я ещё жду ответа.",
@@ -136,7 +150,8 @@ def _question(history: Sequence[Entry]) -> _Question:
                 if asked or agent.strip():
                     break
     new = bool(words) or not made
-    return _Question(words or asked * (not new), new, made, tuple(reversed(results)))
+    words = (words or asked * (not new))[:CHARS_MAX]
+    return _Question(words, new, made, tuple(reversed(results)))
 
 
 # Which tools it is for.
@@ -152,7 +167,7 @@ def _plan(
         return ((named, _arguments(named, said)),)
     found = list(_asked_for(question.words, tools)) if said.tokens else []
     if not found and insisted and tools:
-        best = max(tools, key=lambda tool: _score(tool, said))  # The first of equals.
+        best = max(tools, key=_Said.of(question.words).score)  # The first of equals.
         found = [(best, question.words)]
     calls = [(tool, _arguments(tool, utterance(text))) for tool, text in found]
     return tuple(dict.fromkeys(calls))[:CALLS_MAX]
@@ -161,7 +176,7 @@ def _plan(
 def _asked_for(words: str, tools: Sequence[Tool]) -> Iterator[tuple[Tool, str]]:
     """The tools that the parts of a sentence are for, each with its words. A part that is for
     none belongs to the part before it."""
-    joints = [(found.start(), found.end()) for found in _PARTS.finditer(words)]
+    joints = [(found.start(), found.end()) for found in _PARTS.finditer(words)][:PARTS_MAX]
     starts, ends = [0, *(end for _, end in joints)], [*(start for start, _ in joints), len(words)]
     parts = list(zip(starts, ends, strict=True))
     tools_of = [_best(tools, words[start:end]) for start, end in parts]
@@ -180,62 +195,78 @@ def _asked_for(words: str, tools: Sequence[Tool]) -> Iterator[tuple[Tool, str]]:
 
 def _best(tools: Sequence[Tool], words: str) -> Tool | None:
     """The tool that these words are for; the first of equals."""
-    said = utterance(_IDIOMS.sub("", words))
-    best = max(tools, key=lambda tool: _score(tool, said), default=None)
-    return best if best and _score(best, said) >= SCORE_MIN else None
+    said = _Said.of(words)
+    best = max(tools, key=said.score, default=None)
+    return best if best and said.score(best) >= SCORE_MIN else None
 
 
-def _score(tool: Tool, said: Utterance) -> int:
-    """How much of what was said speaks of the tool: 2 for a telling word of its name, 1 for a
-    verb or a word of its description."""
-    heard = said.stems()
-    names, verbs, others = _words_about(tool)
-    score = 2 * len(names & heard) + len(verbs & heard) + len(others & heard)
-    counts = bool(said.numbers()) and stem("number") in names | others
-    asked = utterance(_POLITE.sub("", said.text)).tokens[:1]
-    score += counts + any(stem(token.word) in verbs for token in asked)
-    return SCORE_NAMED if _is_named(tool, said) else score
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """Words, and what they may tell of a tool. `first`: the stem they begin with."""
+
+    words: Utterance
+    heard: frozenset[str]
+    first: str
+    counts: bool
+    asks: bool
+
+    @classmethod
+    def of(cls, text: str) -> _Said:
+        words = utterance(_IDIOMS.sub("", text))
+        first = utterance(_POLITE.sub("", words.text)).stems[:1]
+        asks = any(token.word in _ASKING for token in words.tokens)
+        heard = frozenset(words.telling_stems())
+        return cls(words, heard, "".join(first), bool(words.numbers()), asks)
+
+    def score(self, tool: Tool) -> int:
+        """How much of what was said speaks of the tool: 2 for a telling word of its name, 1 for
+        a verb or a word of its description; most of all its own name."""
+        about = _about(tool)
+        is_named = self.words.place_of(about.name) is not None
+        if is_named and (len(about.name) > 1 or self.asks):
+            return SCORE_NAMED
+        score = 2 * len(about.nouns & self.heard) + len((about.verbs | about.others) & self.heard)
+        counts = self.counts and _NUMBER in about.nouns | about.others
+        return score + counts + (self.first in about.verbs)
 
 
-def _is_named(tool: Tool, said: Utterance) -> bool:
-    """Whether somebody asks for the tool by its own name."""
-    name = [stem(word) for word in words_of_name(tool.name)]
-    asks = any(token.word in ("tool", "function", "call", "use") for token in said.tokens)
-    return said.place_of(name) is not None and (len(name) > 1 or asks)
+@dataclass(frozen=True, slots=True)
+class _About:
+    """The stems of a tool's name, of its telling nouns, of its verbs, and of the other words of
+    its description."""
+
+    name: tuple[str, ...]
+    nouns: frozenset[str]
+    verbs: frozenset[str]
+    others: frozenset[str]
 
 
-def _words_about(tool: Tool) -> tuple[set[str], set[str], set[str]]:
-    """The stems of a tool's telling nouns, of its verbs, and of its description's other words.
-
-    A name in other letters than the description cannot be said in that language; there the
+@functools.lru_cache(1_024)
+def _about(tool: Tool) -> _About:
+    """A name in other letters than the description cannot be said in that language; there the
     first telling word of the description stands for the name."""
-    name = words_of_name(tool.name)
+    name = words_of_name(tool.name[:_NAME_CHARS])
     described = utterance(_EXAMPLES.sub("", tool.description[:_DESCRIPTION_CHARS]))
-    telling = [token.word for token in described.tokens
-               if token.word not in STOP_WORDS | GENERIC]  # fmt: skip
+    counted = {at for number in described.numbers() for at in range(number.first, number.end)}
+    telling = [token.word for at, token in enumerate(described.tokens)
+               if token.word not in _PLAIN and at not in counted]  # fmt: skip
     # The first word of a name may be a verb; the others are things.
     nouns = {word for place, word in enumerate(name)
-             if word not in STOP_WORDS | GENERIC and (place or word not in ACTIONS)}  # fmt: skip
+             if word not in _PLAIN and (place or word not in ACTIONS)}  # fmt: skip
     foreign = [word for word in telling if not word.isascii() and word not in ACTIONS]
     if foreign or not nouns:
         first = foreign or [word for word in telling if word not in ACTIONS]
         nouns |= set(first[:1])
-    verbs = {word for word in (*name[:1], *telling) if word in ACTIONS}
-    names = {stem(word) for word in nouns if len(word) > 2}
-    told_numbers = {at for n in described.numbers() for at in range(n.first, n.end)}
-    others = {
-        stem(token.word) for at, token in enumerate(described.tokens)
-        if token.word in telling and token.word not in ACTIONS and at not in told_numbers
-        and len(token.word) > 2
-    }  # fmt: skip
-    stems = {stem(word) for word in verbs} - names
-    return names, stems, others - names - stems
+    names = frozenset(stem(word) for word in nouns if len(word) > 2)
+    verbs = frozenset(stem(word) for word in (*name[:1], *telling) if word in ACTIONS) - names
+    others = frozenset(stem(word) for word in telling if word not in ACTIONS and len(word) > 2)
+    return _About(tuple(map(stem, name)), names, verbs, others - names - verbs)
 
 
 def _arguments(tool: Tool, said: Utterance) -> str:
-    """What names the tool is no value, unless it is written as a name."""
-    names, verbs, _ = _words_about(tool)
-    return arguments_for(tool.parameters, said, names | verbs)
+    """What names the tool is no value."""
+    about = _about(tool)
+    return arguments_for(tool.parameters, said, about.nouns | about.verbs)
 
 
 # The calls.

@@ -96,6 +96,8 @@ class Spoken:
     def __init__(self, said: Utterance, about: frozenset[str]) -> None:
         self._said, self._about = said, about
         self._taken: set[int] = set()
+        self._numbers = said.numbers()
+        self._timed = tuple(self._times())
 
     def mark(self) -> frozenset[int]:
         return frozenset(self._taken)
@@ -126,13 +128,13 @@ class Spoken:
         """The number beside the property's name; if `loose`, else the first that is no date."""
         names = {stem(word) for word in words_of_name(name)}
         free = [
-            number for number in self._said.numbers()
+            number for number in self._numbers
             if is_valid(number.value)
             and not self._taken.intersection(range(number.first, number.end))
         ]  # fmt: skip
         number = next((each for each in free if names & self._stems_near(each)), None)
         if number is None and loose:
-            timed = {at for span in self._times() for at in span}
+            timed = {at for span in self._timed for at in span}
             number = next((each for each in free if each.first not in timed), None)
         if number is None:
             return None
@@ -191,7 +193,7 @@ class Spoken:
             case Kind.EMAIL:
                 yield from self._alone(lambda token: bool(_EMAIL.fullmatch(token.text)))
             case Kind.TIME:
-                yield from self._times()
+                yield from self._timed
             case Kind.NUMBERED:
                 yield from self._alone(lambda token: any(c.isdigit() for c in token.text))
             case Kind.TEXT:
@@ -239,7 +241,7 @@ class Spoken:
 
     def _times(self) -> Iterator[range]:
         """Runs of words about time, from the first that is to the last."""
-        numbers = {at for n in self._said.numbers() for at in range(n.first, n.end)}
+        numbers = {at for n in self._numbers for at in range(n.first, n.end)}
         run: list[int] = []
         for at in range(len(self._tokens) + 1):
             token = self._tokens[at] if at < len(self._tokens) else None

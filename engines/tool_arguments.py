@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from .json_schema import (
+    Judge,
     Schema,
     branches_of,
     count_of,
-    fits,
     items_of,
     mapping,
     number_of,
@@ -31,7 +31,8 @@ from .spoken_values import Kind, Spoken, kind_of
 from .utterance import Utterance
 
 DEPTH_MAX = 6
-VALUES_MAX = 1_000
+VALUES_MAX = 300
+CHOICES_MAX = 100
 PROPERTIES_MAX = 64
 ITEMS_MAX = 32
 SPOKEN_ITEMS_MAX = 8
@@ -67,7 +68,7 @@ class _Made:
 
 class _Maker:
     def __init__(self, root: Schema, spoken: Spoken) -> None:
-        self._root, self._spoken = root, spoken
+        self._root, self._spoken, self._judge = root, spoken, Judge(root)
         self._values_left = VALUES_MAX
 
     def arguments(self) -> object:
@@ -96,13 +97,14 @@ class _Maker:
             made = self._of_a_branch(name, branches, schema, depth, loose or needed)
         else:
             made = self._of_a_type(name, rules, depth, loose or needed)
-        if made is not None and fits(made.value, schema, self._root):
+        if made is not None and self._judge.fits(made.value, schema):
             return made
         return self._unsaid(name, schema, rules, depth) if needed else None
 
     def _chosen(self, rules: Schema) -> _Made | None:
         """Which of the choices was said; the longest of those that were."""
-        choices = [each for each in items_of(rules["enum"]) if isinstance(each, str | int | float)]
+        told = items_of(rules["enum"])[:CHOICES_MAX]
+        choices = [each for each in told if isinstance(each, str | int | float)]
         found = self._spoken.choice([str(each) for each in choices])
         return None if found is None else _Made(choices[found], given=True)
 
@@ -112,7 +114,7 @@ class _Maker:
         for branch in branches:
             taken = self._spoken.mark()
             made = self._make(name, branch, needed=False, depth=depth + 1, loose=loose)
-            if made and made.given and fits(made.value, schema, self._root):
+            if made and made.given and self._judge.fits(made.value, schema):
                 return made
             self._spoken.reset(taken)
         return None
@@ -139,7 +141,7 @@ class _Maker:
                 return None if said is None else _Made(said, given=True)
             case "integer" | "number":
                 exact: Schema = {**rules, "type": kind}
-                number = self._spoken.number(name, lambda n: fits(n, exact, self._root), loose)
+                number = self._spoken.number(name, lambda n: self._judge.fits(n, exact), loose)
                 return None if number is None else _Made(number, given=True)
             case "string":
                 text = self._spoken.text(name, count_of(rules.get("maxLength"), CHARS_MAX))
@@ -197,7 +199,7 @@ class _Maker:
         least = min(count_of(rules.get("minItems"), 0), ITEMS_MAX)
         items = rules.get("items", True)
         unique = rules.get("uniqueItems") is True
-        while len(found) < least:
+        while len(found) < least and self._values_left > 0:
             made = self._make(name, items, needed=True, depth=depth + 1)
             value = made.value if made else None
             if unique and any(same(value, each) for each in found):
@@ -208,7 +210,7 @@ class _Maker:
 
     def _is_new(self, value: object, found: list[object], schema: object) -> bool:
         is_known = any(same(value, each) for each in found)
-        return not is_known and fits(value, schema, self._root)
+        return not is_known and self._judge.fits(value, schema)
 
     def _others(self, rules: Schema, count: int) -> Iterator[object]:
         yield from items_of(rules.get("enum"))
@@ -223,7 +225,7 @@ class _Maker:
 
     def _unsaid(self, name: str, schema: object, rules: Schema, depth: int) -> _Made:
         for value in self._suggestions(name, rules, depth):
-            if fits(value, schema, self._root):
+            if self._judge.fits(value, schema):
                 return _Made(value, given=False)
         return _Made(self._plainest(rules), given=False)
 

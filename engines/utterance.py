@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-CHARS_MAX = 1_000
+CHARS_MAX = 400  # Half a minute of speech.
 RUN_WORDS_MAX = 4
 
 _TOKEN = re.compile(
@@ -114,22 +114,24 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
+    """`stems`: those of the tokens, in their order."""
+
     text: str
     tokens: tuple[Token, ...]
+    stems: tuple[str, ...]
 
     def said(self, first: int, end: int) -> str:
         """The words from `first` to before `end`, as they were said."""
         return self.text[self.tokens[first].start : self.tokens[end - 1].end]
 
-    def stems(self) -> set[str]:
-        return {stem(token.word) for token in self.tokens if token.word not in STOP_WORDS}
+    def telling_stems(self) -> set[str]:
+        return {s for s, t in zip(self.stems, self.tokens, strict=True) if t.word not in STOP_WORDS}
 
     def place_of(self, phrase: Sequence[str]) -> int | None:
         """Where these stems are said, one after the other."""
-        wanted = list(phrase)
-        said = [stem(token.word) for token in self.tokens]
-        for at in range(len(said) - len(wanted) + 1):
-            if wanted and said[at : at + len(wanted)] == wanted:
+        wanted = tuple(phrase)
+        for at in range(len(self.stems) - len(wanted) + 1):
+            if wanted and self.stems[at : at + len(wanted)] == wanted:
                 return at
         return None
 
@@ -164,7 +166,7 @@ def utterance(text: str) -> Utterance:
         word = found.group().casefold().replace("ё", "е").replace("’", "'")
         ends = text[found.end() : found.end() + 1] in _CLAUSE_ENDS
         tokens.append(Token(found.group(), word, found.start(), found.end(), ends))
-    return Utterance(text, tuple(tokens))
+    return Utterance(text, tuple(tokens), tuple(stem(token.word) for token in tokens))
 
 
 def words_of_name(name: str) -> tuple[str, ...]:
@@ -173,11 +175,7 @@ def words_of_name(name: str) -> tuple[str, ...]:
 
 
 def stems_of(text: str) -> tuple[str, ...]:
-    return tuple(stem(token.word) for token in utterance(text).tokens)
-
-
-def first_of(words: Iterable[str], among: frozenset[str]) -> str:
-    return next((word for word in words if word in among), "")
+    return utterance(text).stems
 
 
 @functools.lru_cache(4_096)

@@ -10,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from engines.json_schema import fits, parsed, resolved, same, types_of
+from engines.json_schema import Judge, Schema, parsed, resolved, same, types_of
+
+
+def fits(value: object, schema: object, root: Schema) -> bool:
+    return Judge(root).fits(value, schema)
+
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from([0.5, 2.0, "", "a", "ab"]),

@@ -158,6 +158,14 @@ def test_calls_come_in_pieces_under_ids_of_their_own() -> None:
     assert len(ids) == 2 and all(each.startswith("call_") for each in ids)
 
 
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("words", ["a, " * 300, "word1 thing1, " * 80, "1 " * 500])
+def test_many_tools_and_many_words_are_bounded(words: str) -> None:
+    described = " ".join(f"word{n} thing{n}" for n in range(60))
+    many = settings(*(Tool(f"tool_{n}_name{n}", described) for n in range(128)))
+    assert len(asked(words, many)) <= CALLS_MAX
+
+
 # What they answered.
 
 
