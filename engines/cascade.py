@@ -20,6 +20,7 @@ from .speech import (
     Cancel,
     Command,
     Configure,
+    Cut,
     Emit,
     EndUtterance,
     EngineError,
@@ -238,6 +239,8 @@ class Cascade:
                         self._expected = phrases
                     case HangUp():
                         thought.hangs_up = True
+                    case Cut():
+                        thought.cut = True
                 if thought.cut:
                     return
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from .chat_messages import is_object
-from .speech import CallPiece, DialogueOutput, EngineError
+from .speech import CallPiece, Cut, DialogueOutput, EngineError
 
 CALLS_MAX = 32
 CHARS_MAX = 400_000  # Of text and arguments in one reply: far beyond what can be spoken.
@@ -71,6 +71,9 @@ class ChatStream:
         if rest := self._spoken.rest():
             self._said = self._said or not rest.isspace()
             yield rest
+        if self._why_ended == "length":
+            yield Cut()
+            return
         for call in self._calls:
             if not call.arguments.strip():
                 yield CallPiece(call.call_id, call.name, "{}")

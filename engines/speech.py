@@ -176,7 +176,13 @@ class CallPiece:
     arguments: str
 
 
-DialogueOutput = str | Pace | Expect | HangUp | CallPiece
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The last of a reply that would have gone on, had it been allowed to. Its calls of tools
+    may not be whole."""
+
+
+DialogueOutput = str | Pace | Expect | HangUp | CallPiece | Cut
 
 
 # Commands: what a call asks of its engine.

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import replace
+
+import pytest
 
 from engines.cascade import Cascade
 from engines.speech import (
+    CallPiece,
     Cancel,
     Command,
     Configure,
+    Cut,
     Dialogue,
     DialogueOutput,
     EndUtterance,
@@ -26,6 +31,7 @@ from engines.speech import (
     PcmFrame,
     ReplyAudio,
     ReplyBegun,
+    ReplyCall,
     ReplyDone,
     ReplyText,
     ReplyWord,
@@ -52,6 +58,9 @@ class Trio:
         self.expected: tuple[str, ...] = ()
         self.stuck, self.closed = asyncio.Event(), False
         self.languages: list[str] = []
+        self.asked: list[tuple[Sequence[Entry], EngineSettings]] = []
+        # Whether the dialogue was listened to until it had nothing more to say.
+        self.said_all = False
 
     def speech_to_text(self, name: str, language: str) -> SpeechToText:
         if name == "missing":
@@ -79,8 +88,10 @@ class Trio:
     async def respond(
         self, history: Sequence[Entry], settings: EngineSettings
     ) -> AsyncGenerator[DialogueOutput, None]:
+        self.asked.append((history, settings))
         for output in self.outputs:
             yield output
+        self.said_all = True
 
     async def synthesize(
         self, text: str, *, voice: str, language: str, speed: float = 1.0
@@ -96,14 +107,15 @@ class Trio:
 
 
 async def converse(
-    trio: Trio, *commands: Command, until: int, settings: EngineSettings | None = None
-) -> list[Event]:
-    """Give the commands, and collect events until there are so many."""
+    trio: Trio, *commands: Command, until: int | type[Event],
+    settings: EngineSettings | None = None,
+) -> list[Event]:  # fmt: skip
+    """Give the commands, and collect events until there are so many, or until one of a type."""
     events, enough = list[Event](), asyncio.Event()
 
     async def emit(event: Event) -> None:
         events.append(event)
-        if len(events) >= until:
+        if isinstance(event, until) if isinstance(until, type) else len(events) >= until:
             enough.set()
 
     async def obey() -> AsyncIterator[Command]:
@@ -206,6 +218,102 @@ async def test_cancelling_closes_the_engines() -> None:
     assert ReplyDone(1) not in events
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+# A reply that is only read.
+
+WRITES = EngineSettings(speaks=False)
+ASK = Respond(1, (Turn("hi", ""),))
+
+
+async def test_what_is_only_read_goes_out_as_it_was_thought() -> None:
+    trio = Trio(["One", ",  two.\n", "\n* three", "", HangUp()])
+    events = await converse(trio, ASK, until=5, settings=WRITES)
+    assert events == [
+        ReplyBegun(1), ReplyText(1, "One"), ReplyText(1, ",  two.\n"), ReplyText(1, "\n* three"),
+        ReplyDone(1, hangs_up=True),
+    ]  # fmt: skip
+    assert trio.spoken == []
+
+
+async def test_a_notice_is_written_where_replies_are() -> None:
+    trio = Trio([])
+    events = await converse(trio, Say(4, "One minute. Left."), until=2, settings=WRITES)
+    assert events == [ReplyText(4, "One minute. Left."), ReplyDone(4)]
+    assert trio.spoken == []
+
+
+# Settings of its own.
+
+
+async def test_a_reply_may_have_settings_of_its_own() -> None:
+    trio, own = Trio(["Hi. "]), EngineSettings(voice="own", speed=0.5, instructions="Be brief.")
+    usual = EngineSettings(voice="usual")
+    alone = Respond(1, (Turn("hi", ""),), own)
+    await converse(trio, alone, Respond(2, (Turn("ho", ""),)), until=8, settings=usual)
+    assert [settings for _, settings in trio.asked] == [own, usual]
+    assert trio.spoken == [("Hi.", "own", 0.5), ("Hi.", "usual", 1.0)]
+
+
+async def test_one_reply_may_be_written_where_others_are_spoken() -> None:
+    events = await converse(Trio(["Hi. "]), Respond(1, (Turn("hi", ""),), WRITES), until=3)
+    assert events == [ReplyBegun(1), ReplyText(1, "Hi. "), ReplyDone(1)]
+
+
+# Calls of tools.
+
+PIECES = [CallPiece("a", "look", ""), CallPiece("a", "look", "{}"), CallPiece("b", "find", "{}")]
+
+
+async def test_calls_are_passed_on_beside_the_words() -> None:
+    events = await converse(Trio(["Wait. ", *PIECES]), ASK, until=ReplyDone)
+    calls = [each.piece for each in events if isinstance(each, ReplyCall)]
+    assert calls == PIECES
+    assert events[0] == ReplyBegun(1)
+    assert events[-1] == ReplyDone(1)
+    assert ReplyText(1, "Wait.") in events
+
+
+async def test_a_reply_of_calls_alone_begins_with_the_first() -> None:
+    events = await converse(Trio([Expect(("x",)), *PIECES]), ASK, until=5)
+    assert events == [ReplyBegun(1), *(ReplyCall(1, each) for each in PIECES), ReplyDone(1)]
+
+
+# No more than is allowed.
+
+
+@pytest.mark.parametrize(
+    ("outputs", "told", "cut"),
+    [
+        (["12345678"], "12345678", False), (["123456789"], "12345678", True),
+        (["1234", "5678"], "12345678", False), (["1234", "56789", "x"], "12345678", True),
+        (["12345678", "9"], "12345678", True),
+    ],
+)  # fmt: skip
+async def test_a_reply_is_cut_at_what_the_client_allows(
+    outputs: list[str], told: str, cut: bool
+) -> None:
+    trio, settings = Trio(outputs), replace(WRITES, output_tokens_max=2)
+    respond = Respond(1, (Turn("hi", ""),), settings)
+    events = await converse(trio, respond, until=ReplyDone)
+    events = [each for each in events if not isinstance(each, ReplyBegun)]
+    texts = [each.text for each in events if isinstance(each, ReplyText)]
+    assert "".join(texts) == told
+    assert events[-1] == ReplyDone(1, cut=cut)
+    assert trio.said_all is not cut, "nobody pays for what is not told"
+
+
+async def test_what_is_spoken_is_cut_as_well() -> None:
+    settings = EngineSettings(output_tokens_max=2)
+    trio = Trio(["One. Two. Three."])
+    events = await converse(trio, ASK, until=ReplyDone, settings=settings)
+    assert [text for text, _, _ in trio.spoken] == ["One.", "Two"]
+    assert events[-1] == ReplyDone(1, cut=True)
+
+
+async def test_an_engine_may_say_that_it_was_cut() -> None:
+    events = await converse(Trio(["One", Cut(), "two"]), ASK, until=3, settings=WRITES)
+    assert events == [ReplyBegun(1), ReplyText(1, "One"), ReplyDone(1, cut=True)]
 
 
 async def test_a_new_utterance_after_a_cancelled_one_of_the_same_turn() -> None:

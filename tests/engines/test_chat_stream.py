@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.chat_stream import CALLS_MAX, CHARS_MAX, ChatStream
-from engines.speech import CallPiece, DialogueOutput, EngineError
+from engines.speech import CallPiece, Cut, DialogueOutput, EngineError
 
 Json = dict[str, Any]
 
@@ -185,7 +185,14 @@ def test_half_a_call_is_an_error_only_where_nobody_said_it_is_the_end() -> None:
     half = call("a", '{"n":', id="x")
     with pytest.raises(EngineError, match="broke off"):
         outputs(half)
-    assert outputs(half, delta("length"))[-1] == CallPiece("x", "a", '{"n":')
+    assert outputs(half, delta("tool_calls"))[-1] == CallPiece("x", "a", '{"n":')
+
+
+def test_a_reply_that_was_not_allowed_to_go_on_says_so() -> None:
+    half = call("a", '{"n":', id="x")
+    assert outputs(half, delta("length"))[-2:] == [CallPiece("x", "a", '{"n":'), Cut()]
+    assert outputs(delta("length", content="One, two")) == ["One, two", Cut()]
+    assert outputs(delta("length")) == [Cut()]  # All it was allowed went into thoughts.
 
 
 def test_an_endless_reply_ends() -> None:
