@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
 import pytest
 
@@ -11,6 +12,7 @@ from engines.cascade import Cascade
 from engines.scripted import ScriptedDialogue, ScriptedSpeechToText
 from engines.speech import (
     Dialogue,
+    EndOfTurn,
     EngineError,
     EngineSettings,
     OpusFrame,
@@ -32,7 +34,7 @@ from voice_server.calls.events import (
     ReplyFinished,
     Typed,
 )
-from voice_server.calls.rules import Rules
+from voice_server.calls.rules import Endpointing, Judging, Rules
 from voice_server.calls.session import AHEAD_MS_MAX, Session, Summary
 
 from .exchange import PATIENCE_S
@@ -120,11 +122,13 @@ class PaperLink:
             self.queue.put_nowait(frame)
 
 
-def session(link: PaperLink, engines: Engines, **rules: int) -> Session:
+def session(
+    link: PaperLink, engines: Engines, *, end_of_turn: EndOfTurn | None = None, **rules: object
+) -> Session:
     loop = asyncio.get_running_loop()
     return Session(
         link, Cascade(engines, EngineSettings()), LoudnessVad(), Rules(**rules),  # type: ignore[arg-type]
-        clock_ms=lambda: int(loop.time() * 1000),
+        clock_ms=lambda: int(loop.time() * 1000), end_of_turn=end_of_turn,
     )  # fmt: skip
 
 
@@ -238,3 +242,108 @@ async def test_a_recogniser_that_falls_behind_fails_its_turn_only() -> None:
         closed = await session(link, Engines(Mouth(), Deaf())).run()
     failed = [action.reason for action in link.done if isinstance(action, Failed)]
     assert "the recogniser fell behind" in failed and closed.reason == "hung_up"
+
+
+# Pauses are judged. Frames may stop without that ending anything, so only judgement can.
+
+JUDGED = {"endpointing": Endpointing(judging=Judging()), "frame_gap_ms_max": 10**7}
+
+
+class Ear:
+    """Gives these answers in their order: a chance, or an error. Then it never answers again."""
+
+    def __init__(self, *answers: float | EngineError) -> None:
+        self.answers, self.sounds = list(answers), list[bytes]()
+        self.abandoned = 0
+
+    async def probability(self, samples: bytes) -> float:
+        self.sounds.append(samples)
+        if self.answers:
+            answer = self.answers.pop(0)
+            if isinstance(answer, EngineError):
+                raise answer
+            return answer
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.abandoned += 1
+            raise
+        raise AssertionError("an event that nobody sets was set")
+
+
+@contextlib.asynccontextmanager
+async def talking(call: Session) -> AsyncIterator[None]:
+    """The call is on inside, and over after it."""
+    async with asyncio.timeout(PATIENCE_S):
+        task = asyncio.create_task(call.run())
+        yield
+        call.post(HungUp())
+        await task
+    assert others() == []
+
+
+def says(link: PaperLink, *, pause: int) -> None:
+    for frame in [LOUD] * 20 + [QUIET] * pause:
+        link.queue.put_nowait(frame)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    while not holds():
+        await asyncio.sleep(0.001)
+
+
+async def test_a_turn_ends_when_it_sounds_like_its_end() -> None:
+    link, ear = PaperLink(), Ear(0.2, 0.9)
+    call = session(link, Engines(Mouth()), end_of_turn=ear, **JUDGED)
+    link.queue.put_nowait(Connected())
+    async with talking(call):
+        says(link, pause=6)
+        await until(lambda: len(ear.sounds) == 1)
+        says(link, pause=6)
+        await until(lambda: call.closed is not None)
+    assert call.closed is not None and call.closed.turns[-1].user == "What is a verb?"
+    assert ear.sounds[0] == LOUD.samples * 20 + QUIET.samples * 6
+    assert ear.sounds[1] == ear.sounds[0] * 2
+
+
+@pytest.mark.parametrize("answers", [None, [], [EngineError("broken")] * 9])
+async def test_without_an_answer_pauses_end_turns(
+    answers: list[EngineError] | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody to ask, one that hangs, one that fails: said once, and the call goes on."""
+    ear = None if answers is None else Ear(*answers)
+    link = PaperLink(replies=9)
+    call = session(link, Engines(Mouth()), end_of_turn=ear, **JUDGED)
+    link.queue.put_nowait(Connected())
+    async with talking(call):
+        for turn in (1, 2):
+            says(link, pause=22)
+            await until(lambda: sum(isinstance(a, ReplyFinished) for a in link.done) == turn)  # noqa: B023
+            await until(lambda: ear is None or len(ear.sounds) == turn)  # noqa: B023
+    said = [record for record in caplog.records if "goes by the length of pauses" in record.message]
+    assert len(said) == (1 if answers else 0)
+
+
+async def test_a_new_pause_makes_the_question_before_it_idle() -> None:
+    link, ear = PaperLink(), Ear()
+    link.queue.put_nowait(Connected())
+    async with talking(session(link, Engines(Mouth()), end_of_turn=ear, **JUDGED)):
+        says(link, pause=6)
+        await until(lambda: len(ear.sounds) == 1)
+        says(link, pause=6)
+        await until(lambda: len(ear.sounds) == 2)
+        assert ear.abandoned == 1
+    assert ear.abandoned == 2
+
+
+async def test_a_bug_in_the_ear_closes_the_call_and_is_seen() -> None:
+    class Broken(Ear):
+        async def probability(self, samples: bytes) -> float:
+            raise ZeroDivisionError("a bug")
+
+    link = PaperLink()
+    link.speak()
+    with pytest.raises(ExceptionGroup) as caught:
+        async with asyncio.timeout(PATIENCE_S):
+            await session(link, Engines(Mouth()), end_of_turn=Broken(), **JUDGED).run()
+    assert caught.group_contains(ZeroDivisionError) and others() == []
