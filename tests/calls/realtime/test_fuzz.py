@@ -15,17 +15,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.speech import OpusFrame, ReplyAudio, ReplyDone, ReplyText
+from engines.speech import ReplyDone
 from voice_server.calls import events as ev
-from voice_server.calls.conversation import Conversation
 from voice_server.calls.memory import ENTRIES_MAX
 from voice_server.calls.realtime.items import ITEMS_BYTES_MAX, ITEMS_MAX
 from voice_server.calls.realtime.replies import REPLIES_MAX
-from voice_server.calls.rules import Rules
 
 from .. import simulate
 from .listener import Listener
-from .test_promises import Play
+from .talk import Talk
 
 EVENTS = 10_000
 SOUND = "AAAA" * 400
@@ -203,75 +201,53 @@ def _aimed(rng: random.Random, value: Any, ids: Sequence[str]) -> Any:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_nothing_a_client_sends_ends_the_call(seed: int) -> None:
-    rng, play = random.Random(seed), going_on(webrtc=seed % 2 == 0)
+    rng, talk = random.Random(seed), Talk(webrtc=seed % 2 == 0).happen(ev.Connected())
     refused = 0
     for number in range(EVENTS // 4):
-        event = fuzzed(rng, sorted(play.listener.laws.items)[-3:])
+        event = fuzzed(rng, sorted(talk.listener.laws.items)[-3:])
         if isinstance(event, dict):
             event = {"event_id": f"client_{number}", **event}
-        refused += _send(play, event)
-        _engines_say_something(rng, play)
-        play.listener.forget()
+        refused += _send(talk, event)
+        _engines_say_something(rng, talk)
+        talk.listener.forget()
     assert EVENTS // 12 < refused < EVENTS // 5.5, "too much of it made sense, or too little"
-    assert len(play.listener.dialect._items) <= ITEMS_MAX
-    assert len(play.listener.dialect._replies._replies) <= REPLIES_MAX
-    assert len(play.call._floor.memory._entries) <= ENTRIES_MAX
-    assert not play.closed
-    _goes_on(play)
+    assert len(talk.listener.dialect._items) <= ITEMS_MAX
+    assert len(talk.listener.dialect._replies._replies) <= REPLIES_MAX
+    assert len(talk.call._floor.memory._entries) <= ENTRIES_MAX
+    assert not talk.closed
+    _goes_on(talk)
 
 
-def going_on(*, webrtc: bool) -> Play:
-    play = Play(0)
-    play.listener, play.in_events = Listener(webrtc=webrtc), not webrtc
-    play.call = Conversation(Rules(), now_ms=0)
-    play.happen(ev.Connected())
-    return play
-
-
-def _engines_say_something(rng: random.Random, play: Play) -> None:
-    turn = rng.choice((play.call.turn, *play.call._floor.asides._open))
+def _engines_say_something(rng: random.Random, talk: Talk) -> None:
+    turn = rng.choice((talk.call.turn, *talk.call._floor.asides._open))
     for event in simulate.happenings(rng, turn):
         if not isinstance(event, ev.Wish | ev.Heard | ev.HungUp | ev.EndWithin | ev.RulesChanged):
             is_goodbye = isinstance(event, ReplyDone) and event.hangs_up
-            play.happen(ReplyDone(turn) if is_goodbye else event)
+            talk.happen(ReplyDone(turn) if is_goodbye else event)
 
 
-def _goes_on(play: Play) -> None:
+def _goes_on(talk: Talk) -> None:
     """Whatever was in progress ends, and the next turn is whole."""
-    listener = play.listener
-    play.now_ms = 100_000  # Nothing is waited for so long.
-    play.happen(ev.Tick())
-    play.happen(ev.Stopped())
-    listener.forget()
-    listener.update(output_modalities=["audio"], tool_choice="auto")
-    assert listener.kinds[0] == "session.updated"
-    listener.forget()
-    for asked in (listener.say("Are you there?"), listener.send({"type": "response.create"})):
-        for received in asked.inputs:
-            play.happen(received)
-    turn = play.call.turn
-    sound = ReplyAudio(turn, OpusFrame(str(turn).encode()))
-    for event in (ReplyText(turn, "Fine."), sound, ReplyDone(turn)):
-        play.happen(event)
-    told = [kind for kind in listener.kinds if kind.startswith("response.")]
+    talk.now_ms = 100_000  # Nothing is waited for so long.
+    talk.happen(ev.Tick(), ev.Stopped()).forget()
+    session = {"type": "realtime", "output_modalities": ["audio"], "tool_choice": "auto"}
+    talk.send({"type": "session.update", "session": session})
+    assert talk.kinds[0] == "session.updated"
+    talk.forget().say("Are you there?").create().reply("Fine.")
+    told = [kind for kind in talk.kinds if kind.startswith("response.")]
     assert (told[0], told[-1]) == ("response.created", "response.done")
-    response = listener.last("response.done")["response"]
-    assert isinstance(response, dict)
-    assert response["status"] == "completed"
-    assert "Fine." in str(response["output"])
+    assert talk.response["status"] == "completed"
+    assert "Fine." in str(talk.response["output"])
 
 
-def _send(play: Play, event: object) -> bool:
+def _send(talk: Talk, event: object) -> bool:
     """Send it; whether it was refused. A refusal names the event and asks for nothing."""
-    listener = play.listener
+    listener = talk.listener
     before = listener.dialect.rules, listener.dialect.settings
     received = listener.send(event)
-    for asked in received.inputs:
-        play.happen(asked)
-    if received.recorded:
-        play.happen(received.recorded[0])
     errors = [e["error"] for e in received.events if e["type"] == "error"]
     if not errors:
+        talk.obey(received)
         return False
     assert len(received.events) == 1
     assert received.inputs == ()

@@ -10,16 +10,13 @@ import random
 
 import pytest
 
-from engines.speech import OpusFrame, ReplyAudio, ReplyDone, ReplyText
 from voice_server.calls import events as ev
-from voice_server.calls.conversation import Conversation
-from voice_server.calls.rules import Rules
 
 from .. import simulate
 from .listener import Listener
+from .talk import Talk
 
 STEPS_MAX = 400
-PCM = bytes(960)
 
 
 def client_event(rng: random.Random, listener: Listener) -> dict[str, object]:
@@ -82,30 +79,17 @@ def _item(text: str, rng: random.Random) -> dict[str, object]:
     return item | ({"id": f"mine_{rng.randint(0, 5)}"} if rng.random() < 0.3 else {})
 
 
-class Play:
-    """One random call: the conversation, its dialect, and nobody in between."""
+class Play(Talk):
+    """One random call."""
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
-        self.rules = simulate.some_rules(self.rng)
-        webrtc = self.rng.random() < 0.5
-        self.listener = Listener(webrtc=webrtc, rules=self.rules)
-        self.call = Conversation(self.rules, now_ms=0)
-        self.now_ms = 0
-        self.in_events = not webrtc
-        self.closed = False
-
-    def happen(self, event: ev.Input) -> None:
-        for action in self.call.receive(event, self.now_ms):
-            self.listener.act(action)
-            if isinstance(action, ev.Play) and self.in_events:
-                self.listener.sound(action.turn, PCM)
-            self.closed = self.closed or isinstance(action, ev.Closed)
+        rules = simulate.some_rules(self.rng)
+        super().__init__(rules, webrtc=self.rng.random() < 0.5)
 
     def step(self) -> None:
         if self.rng.random() < 0.2:
-            for received in self.listener.send(client_event(self.rng, self.listener)).inputs:
-                self.happen(received)
+            self.send(client_event(self.rng, self.listener))
             return
         for event in simulate.happenings(self.rng, self.call.turn):
             self.now_ms += 32 if isinstance(event, ev.Heard) else self.rng.choice((0, 1, 20))
@@ -139,22 +123,12 @@ def test_random_calls_keep_the_protocol(batch: int) -> None:
 def test_a_second_question_does_not_wait_for_the_first_answer_to_be_played() -> None:
     """A client that keeps its own buffer knows `response.done`, and not what we think it has
     heard by now."""
-    play = Play(0)
-    play.listener, play.in_events = Listener(), True
-    play.call = Conversation(Rules(), now_ms=0)
-    play.happen(ev.Connected())
-    for turn in (1, 2):
-        play.listener.forget()
-        for asked in (play.listener.say("Hello"), play.listener.send({"type": "response.create"})):
-            for received in asked.inputs:
-                play.happen(received)
-        play.happen(ReplyText(turn, "one two three"))
-        for _ in range(100):
-            play.happen(ReplyAudio(turn, OpusFrame(b"x")))
-        play.happen(ReplyDone(turn))
-        assert "response.created" in play.listener.kinds
-        assert play.listener.kinds[-1] == "response.done"
-    assert [turn.agent for turn in play.call.history] == ["one two three", ""]
+    talk = Talk().happen(ev.Connected())
+    for _ in range(2):
+        talk.forget().say("Hello").create().reply("one two three", frames=100)
+        assert "response.created" in talk.kinds
+        assert talk.kinds[-1] == "response.done"
+    assert [turn.agent for turn in talk.call.history] == ["one two three", ""]
 
 
 def test_the_calls_say_much() -> None:
