@@ -7,7 +7,7 @@ import pytest
 from engines.speech import EngineSettings
 from voice_server.calls.events import RulesChanged
 from voice_server.calls.realtime.dialect import Dialect
-from voice_server.calls.rules import ENGLISH, RUSSIAN, Endpointing, Rules, notices_in
+from voice_server.calls.rules import ENGLISH, RUSSIAN, Endpointing, Judging, Rules, notices_in
 
 
 def test_notices_are_spoken_in_the_language_of_the_call() -> None:
@@ -23,6 +23,15 @@ def test_notices_are_spoken_in_the_language_of_the_call() -> None:
 
 def test_a_language_without_notices_gets_english_ones() -> None:
     assert notices_in("fi") == ENGLISH
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"after_ms": 0}, {"after_ms": 4_000}, {"ended_above": 0.0}, {"ended_above": 1.1}],
+)
+def test_judging_that_contradicts_itself_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(AssertionError):
+        Judging(**wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

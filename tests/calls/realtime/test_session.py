@@ -268,6 +268,34 @@ class TestTurnTaking:
         }
         assert waits["low"] > waits["medium"] == waits["auto"] > waits["high"]
 
+    @pytest.mark.parametrize(
+        ("eagerness", "patience_ms"), [("low", 8_000), ("medium", 4_000), ("auto", 4_000),
+                                       ("high", 2_000)],
+    )  # fmt: skip
+    def test_eagerness_bounds_the_pause_as_the_protocol_says(
+        self, eagerness: str, patience_ms: int
+    ) -> None:
+        judging = vad(Listener(), type="semantic_vad", eagerness=eagerness).judging
+        assert judging is not None and judging.patience_ms == patience_ms
+
+    def test_who_is_eager_needs_to_be_less_sure(self) -> None:
+        sure = [
+            judging.ended_above
+            for each in ("low", "medium", "high")
+            if (judging := vad(Listener(), type="semantic_vad", eagerness=each).judging)
+        ]
+        assert len(sure) == 3 and sure == sorted(sure, reverse=True) and len({*sure}) == 3
+
+    def test_only_semantic_vad_is_judged(self) -> None:
+        listener = Listener()
+        assert listener.dialect.rules.endpointing.judging is None
+        vad(listener, type="semantic_vad")
+        ends = vad(listener, type="server_vad", silence_duration_ms=450)
+        assert ends.judging is None and ends.pause_ms == ends.pause_unfinished_ms == 450
+        vad(listener, type="semantic_vad")
+        listener.update(audio={"input": {"turn_detection": None}})
+        assert listener.dialect.rules.endpointing.judging is None
+
     def test_push_to_talk_marks_and_asks_itself(self) -> None:
         listener = Listener()
         (changed,) = listener.update(audio={"input": {"turn_detection": None}}).inputs
