@@ -359,6 +359,15 @@ class ReplyFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyCut:
+    """A reply that is over is remembered as no more than this, because the client said how much
+    of it was heard."""
+
+    turn: int
+    heard: str
+
+
+@dataclass(frozen=True, slots=True)
 class Latency:
     """Where the silence between the user's last sound and the reply's first went. The
     parts, in milliseconds, sum to the audible gap."""
@@ -465,6 +474,7 @@ Action = (
     | ReplyMade
     | ReplyHeard
     | ReplyFinished
+    | ReplyCut
     | Latency
     | Refused
     | Failed

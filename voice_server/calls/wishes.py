@@ -126,6 +126,7 @@ def _truncate(floor: Floor, turn: int, heard_ms: int) -> None:
         floor.leave_floor()
     if past := floor.memory.turn(turn):
         past.reply.truncate(heard_ms)
+        floor.do(ev.ReplyCut(turn, past.reply.heard()))
 
 
 def prompt_idle(floor: Floor, sound_in_ms: int) -> None:

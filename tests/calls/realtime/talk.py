@@ -4,6 +4,7 @@ and what the call does reaches the client."""
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from engines.speech import Event, OpusFrame, PcmFrame, ReplyAudio, ReplyDone, ReplyText, Respond
 from voice_server.calls import events as ev
@@ -97,11 +98,16 @@ class Talk:
         return self.listener.kinds
 
     @property
-    def response(self) -> dict[str, object]:
+    def response(self) -> dict[str, Any]:
         """The response that is done."""
         response = self.listener.last("response.done")["response"]
         assert isinstance(response, dict)
         return response
+
+    @property
+    def output(self) -> list[dict[str, Any]]:
+        """The items of the response that is done."""
+        return list(self.response["output"])
 
     @property
     def asked(self) -> Respond:

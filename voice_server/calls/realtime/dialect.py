@@ -155,6 +155,8 @@ class Dialect:
                 return self._replies.made(turn, cut=cut)
             case ev.ReplyFinished():
                 return self._tell_reply_finished(action)
+            case ev.ReplyCut(turn, heard):
+                self._replies.cut(turn, heard)
             case ev.Refused(code, tag):
                 return self._tell_refused(code, tag)
             case ev.IdleTimedOut(turn, start_ms, end_ms):

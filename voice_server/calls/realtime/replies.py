@@ -315,7 +315,7 @@ class Replies:
     def truncate(self, item: Item, heard_ms: int) -> list[ServerEvent]:
         """The client says how much of a reply was heard. Raises `Refusal`.
 
-        The words are cut in proportion, for what is kept must not hold any that were not heard.
+        The words are cut in proportion until the call says which were heard (`cut`).
         """
         reply = self.of(item.turn) if item.turn is not None else None
         if reply is None or reply.item is not item or not reply.speaks:
@@ -329,6 +329,12 @@ class Replies:
             count = len(words) * min(heard_ms, limit_ms) // max(limit_ms, 1)
             self._items.update(item, content=content_of(reply, " ".join(words[:count])))
         return [self._truncated(item, heard_ms)]
+
+    def cut(self, turn: int, heard: str) -> None:
+        """What the call remembers of a reply that was cut; the cut itself was told before."""
+        reply = self.of(turn)
+        if reply and reply.item and reply.done and reply.speaks:
+            self._items.update(reply.item, content=content_of(reply, heard))
 
     def _truncated(self, item: Item, heard_ms: int) -> ServerEvent:
         return self._events.make(
