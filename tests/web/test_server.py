@@ -12,11 +12,12 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
+import uvloop
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -29,6 +30,11 @@ from voice_server.web.certificates import ALWAYS, context_of, now, own_certifica
 from voice_server.web.server import uvicorn_config
 
 from .test_realtime import ask_for_bill, told_of
+
+FLOOD = (
+    b"GET /flood HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 
 
 class Process:
@@ -190,10 +196,7 @@ async def test_a_client_that_takes_nothing_is_let_go(monkeypatch: pytest.MonkeyP
     connections = Met()
     async with small_server(connections) as port:
         line = socket.create_connection(("127.0.0.1", port))
-        line.sendall(
-            b"GET /flood HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        )
+        line.sendall(FLOOD)
         await eventually(lambda: connections.met == 2)  # A request, and the line it became.
         await eventually(lambda: not connections)  # Although nothing was read here.
         line.close()
@@ -210,50 +213,67 @@ async def small_tls_server(
         yield port, ssl.create_default_context(cafile=certificate.path)
 
 
-async def test_over_tls_a_websocket_loses_no_byte(tmp_path: Path) -> None:
-    chance = random.Random(7)
-    sizes = (0, 1, module.SIP_BYTES - 1, module.SIP_BYTES, 3 * module.SIP_BYTES + 5, 5_000_000)
-    async with small_tls_server(tmp_path) as (port, trusts):
-        url = f"wss://localhost:{port}/echo"
-        async with connect(url, ssl=trusts, max_size=None, proxy=None) as line:
-            for size in sizes:
-                sound = chance.randbytes(size)
-                await line.send(sound)
-                assert await line.recv() == sound, size
-            many = [chance.randbytes(chance.randrange(40)) for _ in range(2_000)]
-            for sound in many:
-                await line.send(sound)
-            assert [await line.recv() for _ in many] == many
+Run = Callable[[Coroutine[None, None, None]], None]
 
 
-async def test_over_tls_too_a_client_that_takes_nothing_is_let_go(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "LINGER_SECONDS_MAX", 0.1)
-    connections = Met()
-    async with small_tls_server(tmp_path, connections) as (port, trusts):
-        _, writer = await asyncio.open_connection("localhost", port, ssl=trusts)
-        writer.write(
-            b"GET /flood HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        )
-        writer.transport.pause_reading()  # type: ignore[attr-defined]
-        await eventually(lambda: connections.met == 2)
-        await eventually(lambda: not connections)
-        writer.transport.abort()
+class TestOverTls:
+    """The loops have a TLS of their own each: what holds without it holds with both."""
 
+    @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop])
+    def run(self, request: pytest.FixtureRequest) -> Iterator[Run]:
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            yield runner.run
 
-async def test_over_tls_half_a_head_is_cut_off(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "HEAD_SECONDS_MAX", 0.1)
-    async with small_tls_server(tmp_path) as (port, trusts):
-        reader, writer = await asyncio.open_connection("localhost", port, ssl=trusts)
-        writer.write(b"GET / HT")
-        async with asyncio.timeout(PATIENCE_S):
-            with contextlib.suppress(ConnectionError, ssl.SSLError):
-                assert await reader.read() == b""
-        writer.transport.abort()
+    def test_a_websocket_loses_no_byte(self, run: Run, tmp_path: Path) -> None:
+        chance, sip = random.Random(7), module.SIP_BYTES
+
+        async def echoed() -> None:
+            async with small_tls_server(tmp_path) as (port, trusts):
+                url = f"wss://localhost:{port}/echo"
+                async with connect(url, ssl=trusts, max_size=None, proxy=None) as line:
+                    for size in (0, 1, sip - 1, sip, 3 * sip + 5, 5_000_000):
+                        sound = chance.randbytes(size)
+                        await line.send(sound)
+                        assert await line.recv() == sound, size
+                    many = [chance.randbytes(chance.randrange(40)) for _ in range(2_000)]
+                    for sound in many:
+                        await line.send(sound)
+                    assert [await line.recv() for _ in many] == many
+
+        run(echoed())
+
+    def test_a_client_that_takes_nothing_is_let_go(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "LINGER_SECONDS_MAX", 0.1)
+        connections = Met()
+
+        async def floods() -> None:
+            async with small_tls_server(tmp_path, connections) as (port, trusts):
+                _, writer = await asyncio.open_connection("localhost", port, ssl=trusts)
+                writer.write(FLOOD)
+                writer.transport.pause_reading()  # type: ignore[attr-defined]
+                await eventually(lambda: connections.met == 2)
+                await eventually(lambda: not connections)
+                writer.transport.abort()
+
+        run(floods())
+
+    def test_half_a_head_is_cut_off(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "HEAD_SECONDS_MAX", 0.1)
+
+        async def waits() -> None:
+            async with small_tls_server(tmp_path) as (port, trusts):
+                reader, writer = await asyncio.open_connection("localhost", port, ssl=trusts)
+                writer.write(b"GET / HT")
+                async with asyncio.timeout(PATIENCE_S):
+                    with contextlib.suppress(ConnectionError, ssl.SSLError):
+                        assert await reader.read() == b""
+                writer.transport.abort()
+
+        run(waits())
 
 
 async def test_it_serves_https_and_wss_on_one_port_and_says_how_to_trust_it(
