@@ -98,7 +98,8 @@ def pull(
     `on_progress` is called from this thread, often. Blocks; raises `EngineError`."""
     weights = KNOWN.get(name)
     if weights is None:
-        raise EngineError(f"No model is called {name!r}. Known are: {', '.join(KNOWN)}, smart-turn.")
+        known = ", ".join((*KNOWN, "smart-turn"))
+        raise EngineError(f"No model is called {name!r}. Known are: {known}.")
     import httpx2
     from huggingface_hub.errors import HfHubHTTPError
 
