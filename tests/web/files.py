@@ -54,8 +54,8 @@ def wave_of(pcm: bytes, rate_hz: int) -> bytes:
         samples: Samples = np.frombuffer(pcm, "<i2")
         frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
         frame.sample_rate = rate_hz
-        output.mux(stream.encode(frame))  # type: ignore[attr-defined]
-        output.mux(stream.encode(None))  # type: ignore[attr-defined]
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
     return file.getvalue()
 
 

@@ -338,7 +338,8 @@ def test_a_form_has_defaults() -> None:
 
 
 def test_prompts_and_keywords_are_phrases_that_are_likely() -> None:
-    asked = asked_of(form(**{"prompt": "Zyntrix, Digique.", "keywords[]": ["verb", "noun"]}))
+    given: dict[str, Any] = {"prompt": "Zyntrix, Digique.", "keywords[]": ["verb", "noun"]}
+    asked = asked_of(form(**given))
     assert asked.expected == ("verb", "noun", "Zyntrix", "Digique")
 
 
