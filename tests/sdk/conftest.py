@@ -12,7 +12,7 @@ import pytest
 from tests.human_speech import HumanSpeech
 from tests.pages.conftest import Server, running
 
-from .programs import Program, node, python, started
+from .programs import Program, Programs, node, python
 from .script import Player
 from .strictness import Schemas, faults_of_nulls, faults_of_types
 from .tap import Event, Tap, tapped
@@ -43,6 +43,15 @@ def scripted_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
 
 
 @pytest.fixture(scope="session")
+def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The scripted server behind TLS, with the certificate that it makes itself."""
+    folder = tmp_path_factory.mktemp("tls")
+    with running(folder, api_key=KEY, tls=True, **SCRIPTED, **PLENTY) as server:
+        yield server
+    calm(server)
+
+
+@pytest.fixture(scope="session")
 def tutor_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with the engines it comes with: a real recogniser, a real voice, the tutor."""
     folder = tmp_path_factory.mktemp("tutor")
@@ -62,10 +71,16 @@ def port_of(server: Server) -> int:
     return int(server.url.rpartition(":")[2])
 
 
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
+    programs = Programs(tmp_path_factory.mktemp("programs"))
+    yield programs
+    programs.close()
+
+
 @pytest.fixture
-async def schemas(tmp_path: Path) -> AsyncIterator[Schemas]:
-    async with started(node("schemas.mjs"), tmp_path) as program:
-        yield Schemas(program)
+def schemas(programs: Programs) -> Schemas:
+    return Schemas(programs.get(node("schemas.mjs")))
 
 
 async def judge(told: list[Event], schemas: Schemas) -> None:
@@ -97,21 +112,48 @@ async def tutor_tap(tutor_server: Server, schemas: Schemas) -> AsyncIterator[Tap
         yield tap
 
 
-@pytest.fixture
-async def python_program(tmp_path: Path) -> AsyncIterator[Program]:
-    async with started(python("", "openai_python"), tmp_path) as program:
-        yield program
+@contextlib.asynccontextmanager
+async def playing(program: Program, url: str) -> AsyncIterator[Player]:
+    """A client whose conversation the test writes, until the block ends."""
+    player = Player(program, f"{url}/v1", KEY)
+    yield player
+    await player.hang_up()
 
 
 @pytest.fixture
-def player(python_program: Program, tap: Tap) -> Player:
-    """The client whose conversation the test writes, in front of the scripted server."""
-    return Player(python_program, f"http://127.0.0.1:{tap.port}/v1", KEY)
+async def python_player(programs: Programs, tap: Tap) -> AsyncIterator[Player]:
+    """The Python client, in front of the scripted server."""
+    program = programs.get(python("", "openai_python"))
+    async with playing(program, f"http://127.0.0.1:{tap.port}") as player:
+        yield player
 
 
 @pytest.fixture
-def tutor_player(python_program: Program, tutor_tap: Tap) -> Player:
-    return Player(python_program, f"http://127.0.0.1:{tutor_tap.port}/v1", KEY)
+async def tutor_player(programs: Programs, tutor_tap: Tap) -> AsyncIterator[Player]:
+    """The Python client, in front of the server with real engines."""
+    program = programs.get(python("", "openai_python"))
+    async with playing(program, f"http://127.0.0.1:{tutor_tap.port}") as player:
+        yield player
+
+
+@pytest.fixture
+async def node_player(
+    programs: Programs, tls_server: Server, schemas: Schemas
+) -> AsyncIterator[Player]:
+    """The client for Node.js, which dials wss: no tap is on its wire, but it shows all it hears."""
+    certificate = Path(tls_server.log).parent / "tls" / "cert.pem"
+    program = programs.get(node("openai.mjs"), NODE_EXTRA_CA_CERTS=str(certificate))
+    async with playing(program, tls_server.url) as player:
+        yield player
+    await judge(player.told, schemas)
+
+
+@pytest.fixture(params=["python", "node"])
+def player(request: pytest.FixtureRequest) -> Player:
+    """Each of the two plain clients, in front of a scripted server."""
+    found = request.getfixturevalue(f"{request.param}_player")
+    assert isinstance(found, Player)
+    return found
 
 
 Sound = Callable[..., Path]

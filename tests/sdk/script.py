@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,6 @@ class Call:
             piece_s=0 if at_once else PIECE_MS / 1_000,
         )  # fmt: skip
 
-    def close(self) -> None:
-        self._player.do("close", self.name)
-
     async def until(self, kind: str, holds: Callable[[Event], bool] = lambda event: True) -> Event:
         """The next event of this type, after the one that was waited for before."""
         async with asyncio.timeout(PATIENCE_S):
@@ -64,11 +62,13 @@ class Player:
 
     def __init__(self, program: Program, url: str, key: str) -> None:
         self._program, self.url, self.key = program, url, key
+        # The program outlives this player, and so may what it has to tell of its calls.
+        self._mark = uuid.uuid4().hex
         self._calls: dict[str, Call] = {}
         self._notes: dict[str, list[dict[str, Any]]] = {}
 
     def do(self, what: str, name: str, **options: object) -> None:
-        self._program.say(do=what, name=name, **options)
+        self._program.say(do=what, name=f"{self._mark} {name}", **options)
 
     async def call(
         self, name: str = "caller", *, key: str | None = None, query: dict[str, str] | None = None
@@ -93,8 +93,9 @@ class Player:
     async def more(self) -> None:
         """Read one more line of the program."""
         seen = await self._program.read()
-        assert seen is not None, "the client has ended"
-        name = seen.pop("name")
+        mark, _, name = seen.pop("name").partition(" ")
+        if mark != self._mark:
+            return
         if "event" in seen:
             self._calls[name].events.append(seen["event"])
         else:
@@ -107,6 +108,16 @@ class Player:
                 if what in note:
                     return note
             await self.more()
+
+    @property
+    def told(self) -> list[Event]:
+        """Every event of the server, on any connection."""
+        return [event for call in self._calls.values() for event in call.events]
+
+    async def hang_up(self) -> None:
+        """Close whatever is open. The program is then ready for another player."""
+        self.do("close_all", "all")
+        await self.noted("all", "closed_all")
 
     async def _asked(self, what: str, name: str, **options: object) -> dict[str, Any]:
         notes = self._notes.setdefault(name, [])

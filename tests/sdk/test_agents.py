@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import pytest
 
 from .conftest import COUNTED, HEARD, KEY, QUESTION, REPLY, WORD_MS, Sound
-from .programs import Seen, node, observed, python
+from .programs import Programs, Seen, node, observed, python
 from .tap import Tap
 
 Act = Callable[..., Awaitable[Seen]]
@@ -19,14 +18,15 @@ COMMANDS = {
 
 
 @pytest.fixture(params=COMMANDS)
-def act(request: pytest.FixtureRequest, tap: Tap, tmp_path: Path) -> Act:
+def act(request: pytest.FixtureRequest, tap: Tap, programs: Programs) -> Act:
     """Plays a scenario of tests/sdk/clients/openai_agents.py or of tests/sdk/node/agents.mjs.
     The client must see no error."""
     command = COMMANDS[request.param]()
 
     async def play(scenario: str, *, key: str = KEY, **options: object) -> Seen:
         url = f"ws://127.0.0.1:{tap.port}/v1/realtime?model=gpt-realtime"
-        seen = await observed(command, tmp_path, scenario=scenario, url=url, key=key, **options)
+        program = programs.get(command)
+        seen = await observed(program, scenario=scenario, url=url, key=key, **options)
         assert seen.pop("errors", []) == []
         return seen
 

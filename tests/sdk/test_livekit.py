@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import pytest
 
 from .conftest import COUNTED, HEARD, KEY, QUESTION, REPLY, WORD_MS, Sound
-from .programs import Seen, observed, python
+from .programs import Programs, Seen, observed, python
 from .tap import Tap
 
 Act = Callable[..., Awaitable[Seen]]
@@ -17,13 +16,13 @@ DURATION_MS = len(REPLY.split()) * WORD_MS
 
 
 @pytest.fixture
-def act(tap: Tap, tmp_path: Path) -> Act:
+def act(tap: Tap, programs: Programs) -> Act:
     """Plays a scenario of tests/sdk/clients/livekit_agents.py; the session must tell no error."""
 
     async def play(scenario: str, *, key: str = KEY, **options: object) -> Seen:
         url = f"http://127.0.0.1:{tap.port}/v1"
-        command = python("livekit", "livekit_agents")
-        seen = await observed(command, tmp_path, scenario=scenario, url=url, key=key, **options)
+        program = programs.get(python("livekit", "livekit_agents"))
+        seen = await observed(program, scenario=scenario, url=url, key=key, **options)
         assert seen.pop("errors", []) == []
         return seen
 

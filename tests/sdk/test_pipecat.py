@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import pytest
 
 from .conftest import COUNTED, HEARD, KEY, QUESTION, REPLY, WORD_MS, Sound
-from .programs import Seen, observed, python
+from .programs import Programs, Seen, observed, python
 from .tap import Tap
 
 Act = Callable[..., Awaitable[Seen]]
 
 
 @pytest.fixture
-def act(tap: Tap, tmp_path: Path) -> Act:
+def act(tap: Tap, programs: Programs) -> Act:
     """Plays a scenario of tests/sdk/clients/pipecat_ai.py; the pipeline must see no error."""
 
     async def play(scenario: str, *, key: str = KEY, **options: object) -> Seen:
         url = f"ws://127.0.0.1:{tap.port}/v1/realtime"
-        command = python("pipecat", "pipecat_ai")
-        seen = await observed(command, tmp_path, scenario=scenario, url=url, key=key, **options)
+        program = programs.get(python("pipecat", "pipecat_ai"))
+        seen = await observed(program, scenario=scenario, url=url, key=key, **options)
         assert seen.pop("errors", []) == []
         return seen
 

@@ -22,9 +22,11 @@ def tell(**what: object) -> None:
 
 
 def act(scenarios: Mapping[str, Scenario]) -> None:
-    """Play the scenario that the command line asks for."""
-    options = json.loads(sys.argv[1])
-    asyncio.run(scenarios[options["scenario"]](options))
+    """Play the scenarios that are asked for on stdin, one after the other."""
+    for line in sys.stdin:
+        options = json.loads(line)
+        asyncio.run(scenarios[options["scenario"]](options))
+        tell(over=True)
 
 
 async def pieces(path: str, bytes_per_ms: int = 48) -> AsyncIterator[bytes]:

@@ -67,7 +67,10 @@ class Player:
         sound, buffer = Path(path).read_bytes(), self._connections[name].input_audio_buffer
         for start in range(0, len(sound), piece_bytes):
             piece = sound[start : start + piece_bytes]
-            await buffer.append(audio=base64.b64encode(piece).decode())
+            try:
+                await buffer.append(audio=base64.b64encode(piece).decode())
+            except ConnectionClosed:
+                return
             await asyncio.sleep(piece_s)
         tell(name, spoken=True)
 
@@ -80,8 +83,12 @@ class Player:
         except APIStatusError as refusal:
             tell(name, refused=refusal.status_code)
 
-    async def _close(self, name: str) -> None:
-        await self._connections[name].close()
+    async def _close_all(self, name: str) -> None:
+        """Hang up wherever the line is open, so that the next test begins afresh."""
+        for connection in self._connections.values():
+            await connection.close()
+        self._connections.clear()
+        tell(name, closed_all=True)
 
 
 async def main() -> None:

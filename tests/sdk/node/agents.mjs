@@ -1,9 +1,10 @@
-// `@openai/agents-realtime` over a WebSocket, in Node.js: plays the scenario it is told.
+// `@openai/agents-realtime` over a WebSocket, in Node.js: plays the scenarios it is told.
 
 import { readFile } from "node:fs/promises";
+import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as sdk from "@openai/agents-realtime";
-import { scenarios } from "./scenarios.mjs";
+import { play } from "./scenarios.mjs";
 
 const PIECE_MS = 100;
 
@@ -22,6 +23,8 @@ const at = {
   },
 };
 
-const options = JSON.parse(process.argv[2]);
-const seen = await scenarios[options.scenario](at, options);
-process.stdout.write(`${JSON.stringify(seen)}\n`, () => process.exit(0));
+for await (const line of createInterface({ input: process.stdin })) {
+  const seen = await play(at, JSON.parse(line));
+  for (const told of [seen, { over: true }]) process.stdout.write(`${JSON.stringify(told)}\n`);
+}
+process.exit(0);

@@ -33,10 +33,11 @@ const play = {
   },
 
   async speak({ name, path, piece_bytes, piece_s }) {
-    const sound = await readFile(path);
+    const sound = await readFile(path), line = connections.get(name);
     for (let start = 0; start < sound.length; start += piece_bytes) {
+      if (line.socket.readyState !== line.socket.OPEN) return;
       const audio = sound.subarray(start, start + piece_bytes).toString("base64");
-      connections.get(name).send({ type: "input_audio_buffer.append", audio });
+      line.send({ type: "input_audio_buffer.append", audio });
       await sleep(piece_s * 1000);
     }
     tell(name, { spoken: true });
@@ -52,8 +53,11 @@ const play = {
     }
   },
 
-  async close({ name }) {
-    connections.get(name).close();
+  // Hang up wherever the line is open, so that the next test begins afresh.
+  async close_all({ name }) {
+    for (const line of connections.values()) line.close();
+    connections.clear();
+    tell(name, { closed_all: true });
   },
 };
 
@@ -65,4 +69,4 @@ for await (const line of createInterface({ input: process.stdin })) {
     process.exit(1);
   });
 }
-for (const line of connections.values()) line.socket.terminate();
+process.exit(0);

@@ -23,6 +23,7 @@ class Talk {
     const agent = new RealtimeAgent({ name: "Tutor", instructions: "Teach grammar.", tools });
     const transport = at.transport(options);
     this.options = options;
+    at.talks.push(this);
     this.session = new RealtimeSession(agent, { transport, tracingDisabled: true, config });
     for (const kind of NOTED) {
       this.session.on(kind, (...found) => this.#note(kind, found));
@@ -86,7 +87,7 @@ class Talk {
   }
 }
 
-export const scenarios = {
+const scenarios = {
   async writes(at, options) {
     const talk = await new Talk(at, options).connect();
     talk.session.sendMessage(QUESTION);
@@ -181,3 +182,13 @@ export const scenarios = {
     }
   },
 };
+
+// Play the scenario that the options name; returns what was seen.
+export async function play(at, options) {
+  const talks = [];
+  try {
+    return await scenarios[options.scenario]({ ...at, talks }, options);
+  } finally {
+    for (const talk of talks) talk.session.close();
+  }
+}
