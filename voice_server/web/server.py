@@ -6,8 +6,8 @@ once; what is then left open is billed by the next reaper.
 
 A connection that does not get to the end of its request's head in `HEAD_SECONDS_MAX`, or that
 will not take what it is sent before the server lets go of it, is cut off: it holds a socket
-and pays nothing (for shaking hands over TLS it has the loop's own minute). A WebSocket is read in sips, so that a flood of tiny frames takes turns with
-everybody else's sound.
+and pays nothing (for shaking hands over TLS it has the loop's own minute). A WebSocket is read
+in sips, so that a flood of tiny frames takes turns with everybody else's sound.
 """
 
 from __future__ import annotations
