@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import av
+import httpx2
 import pytest
 
 from tests.human_speech import HumanSpeech
@@ -110,6 +111,17 @@ async def tutor_tap(tutor_server: Server, schemas: Schemas) -> AsyncIterator[Tap
     """The wire to the server with real engines, judged in the same way."""
     async with judged(tutor_server, schemas) as tap:
         yield tap
+
+
+@pytest.fixture
+def secret(scripted_server: Server) -> str:
+    """A client secret: a key that may be shown to a browser."""
+    answer = httpx2.post(
+        f"{scripted_server.url}/v1/realtime/client_secrets", json={}, timeout=30,
+        headers={"Authorization": f"Bearer {KEY}"},
+    )  # fmt: skip
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["value"])
 
 
 @contextlib.asynccontextmanager

@@ -100,6 +100,11 @@ async def test_calls_beside_each_other(act: Act, tap: Tap) -> None:
     assert len(tap.lines) == 2
 
 
+async def test_a_client_secret(act: Act, secret: str) -> None:
+    seen = await act("writes", key=secret)
+    assert seen["history"] == [["user", HEARD], ["assistant", REPLY]]
+
+
 async def test_a_wrong_key(act: Act, tap: Tap) -> None:
     assert (await act("is_refused", key="sk-wrong"))["refused"] == 401
     assert (await act("is_refused"))["refused"] == 0

@@ -94,6 +94,10 @@ async def test_calls_beside_each_other(act: Act, tap: Tap) -> None:
     assert len(tap.lines) == 2
 
 
+async def test_a_client_secret(act: Act, secret: str) -> None:
+    assert (await act("writes", key=secret))["reply"] == REPLY
+
+
 async def test_a_wrong_key(act: Act, tap: Tap) -> None:
     assert (await act("is_refused", key="sk-wrong"))["refused"] == 401
     assert not tap.lines

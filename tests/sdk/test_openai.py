@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import time
 
 import av
 import numpy as np
@@ -13,6 +15,8 @@ from .conftest import COUNTED, HEARD, QUESTION, REPLY, WORD_MS, Sound
 from .script import Call, Player
 from .tap import Event
 
+# Longer than a microphone may be silent that is not held by a button.
+THINKS_S = 2.5
 TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
 
 
@@ -178,6 +182,7 @@ async def test_push_to_talk(player: Player, sound: Sound) -> None:
     await call.until("input_audio_buffer.cleared")
     call.speak(sound(QUESTION), at_once=True)
     await player.noted(call.name, "spoken")
+    await asyncio.sleep(THINKS_S)
     call.send("input_audio_buffer.commit")
     item_id = (await call.until("input_audio_buffer.committed"))["item_id"]
     heard = await call.until(TRANSCRIBED)
@@ -185,6 +190,7 @@ async def test_push_to_talk(player: Player, sound: Sound) -> None:
     assert not call.of("response.created", "input_audio_buffer.speech_started")
     call.send("response.create")
     assert words_in(await answered(call)) == REPLY.split()
+    assert len(call.of("input_audio_buffer.committed")) == 1
 
 
 async def test_calls_beside_each_other(player: Player, sound: Sound) -> None:
@@ -352,6 +358,27 @@ async def test_tool_calls_there_and_back(player: Player) -> None:
 
 def is_call(event: Event) -> bool:
     return bool(event["item"]["type"] == "function_call")
+
+
+async def test_a_client_secret_opens_the_session_it_was_made_for(player: Player) -> None:
+    session = {
+        "type": "realtime", "instructions": "Be brief.", "output_modalities": ["text"],
+        "audio": {"output": {"voice": "marin"}},
+    }  # fmt: skip
+    life = {"anchor": "created_at", "seconds": 120}
+    made = (await player.secret(session=session, expires_after=life))["secret"]
+    assert made["value"].startswith("ek_")
+    assert made["session"]["instructions"] == "Be brief."
+    assert 0 < made["expires_at"] - time.time() < 180
+    call = await player.call(key=made["value"])
+    told = call.events[0]["session"]
+    assert (told["instructions"], told["output_modalities"]) == ("Be brief.", ["text"])
+    assert told["audio"]["output"]["voice"] == "marin"
+    call.say(HEARD)
+    call.send("response.create")
+    assert words_in(await answered(call)) == REPLY.split()
+    assert await player.refused(made["value"] + "x") == 401
+    assert await player.secret(key="sk-wrong") == {"refused": 401}
 
 
 async def test_a_wrong_key_is_refused_before_the_upgrade(player: Player) -> None:
