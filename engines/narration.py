@@ -20,6 +20,7 @@ from .speech import EngineError, OpusFrame, TextToSpeech
 
 # The next piece is spoken once no more than this is waiting to be taken: five seconds.
 FRAMES_WAITING_MAX = 250
+PORTION_CHARS = 256
 # A language tag with something more, as local voices are named: "en-us", "ru+f2".
 _OURS = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]+)*(?:\+\w+)?", re.ASCII)
 
@@ -48,7 +49,9 @@ def chosen_voice(engine: TextToSpeech, named: str) -> str:
 def pieces(text: str) -> Iterator[str]:
     """A text cut into what is spoken in one go."""
     cutter = SentenceCutter()
-    yield from cutter.feed(text)
+    # The cutter looks at all it holds for every cut: little at a time is much less to look at.
+    for start in range(0, len(text), PORTION_CHARS):
+        yield from cutter.feed(text[start : start + PORTION_CHARS])
     yield from cutter.rest()
 
 
@@ -61,6 +64,7 @@ async def narrated(
 
     async def speak() -> None:
         for piece in pieces(text):
+            await asyncio.sleep(0)  # A piece may make no sound, and thousands of them no pause.
             await speaking.wait_for_room()
             spoken = _spoken(engine, languages.of_text(piece)) if not voice else ""
             sounds = engine.synthesize(

@@ -10,6 +10,7 @@ import re
 
 SENTENCE_CHARS_MAX = 240
 FIRST_CLAUSE_CHARS_MIN = 24
+_TAIL_CHARS = 12
 
 _END = re.compile(r"[.!?…]+[\"'»”’)\]]*(?=\s)|\n+")
 _CLAUSE = re.compile(r"[,;:—](?=\s)")
@@ -47,8 +48,9 @@ class SentenceCutter:
 
     def _sentence_end(self) -> int | None:
         for match in _END.finditer(self._held):
-            before = self._held[: match.end()]
-            if not _NOT_AN_END.search(before.rstrip("\"'»”’)]")):
+            before = self._held[: match.end()].rstrip("\"'»”’)]")
+            # Longer than any abbreviation, and short enough to be looked at again and again.
+            if not _NOT_AN_END.search(before[-_TAIL_CHARS:]):
                 return match.end()
         return None
 

@@ -33,6 +33,7 @@ ROOT_FOR_DOORS = {"voice_server.config"}
 # Modules that decide. They know no loop, socket, clock, database or vendor.
 PURE = {
     "engines.speech", "engines.sentences", "engines.tutor", "engines.lessons", "engines.agreement",
+    "engines.stretches", "engines.languages", "engines.aliases", "voice_server.web.transcripts",
     "engines.lesson_en", "engines.lesson_ru", "engines.matching",
     "engines.chat_messages", "engines.chat_stream", "engines.offline_tools",
     "engines.tool_arguments", "engines.tool_results", "engines.spoken_values",

@@ -90,6 +90,23 @@ async def test_a_text_without_sound_is_said_to_be(text: str) -> None:
             pass
 
 
+async def test_a_text_of_a_thousand_silences_lets_others_have_their_turn() -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    task = asyncio.create_task(others())
+    with pytest.raises(NothingToSay):
+        async for _ in speaking(Voice(), "… " * 1_000):
+            pass
+    task.cancel()
+    assert turns >= 1_000
+
+
 async def test_what_fails_is_told_after_what_was_spoken() -> None:
     frames = 0
     with pytest.raises(EngineError, match="broken"):
