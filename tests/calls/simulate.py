@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 from engines.speech import (
@@ -16,6 +17,7 @@ from engines.speech import (
     EndUtterance,
     EngineFailed,
     EngineSettings,
+    Entry,
     FunctionResult,
     Hear,
     Note,
@@ -34,23 +36,51 @@ from engines.speech import (
     WordTime,
 )
 from voice_server.calls import events as ev
+from voice_server.calls.asides import ASIDES_MAX
 from voice_server.calls.conversation import Conversation
-from voice_server.calls.floor import Phase
+from voice_server.calls.floor import IDLE_PROMPTS_MAX, Phase
+from voice_server.calls.memory import ENTRIES_MAX
 from voice_server.calls.rules import Endpointing, Interruption, Judging, Rules
 
 from .playbook import FRAME
+from .told import Told, marked
 
 _WORDS = ("", "a b c", "Yes.", "mm-hm", "my name is", "Stop now!")
 
 
 WRITES = EngineSettings(speaks=False)
 _JUDGING = (None, Judging(), Judging(ended_above=0.7, patience_ms=8_000))
-_ENTRIES = (Note("user", "and you?"), Note("system", "Be kind."), FunctionResult("a", "1"))
+# What a reply is sometimes asked to answer instead of the conversation.
+ELSEWHERE = Note("system", "elsewhere")
+# Forgetting the oldest is tested elsewhere; in shorter histories everything must be there.
+ENTRIES_SOME = ENTRIES_MAX // 2
+
+
+def _entry(rng: random.Random) -> Entry:
+    note = Note("user", marked(rng, "and you?"))
+    return rng.choice((note, Note("system", "Be kind."), FunctionResult("a", "1")))
+
+
+def _id(rng: random.Random) -> str:
+    return f"k{rng.randrange(9)}"
 
 
 def _source(rng: random.Random, turn: int) -> ev.Source | None:
-    some = (None, ev.FIRST, "x", ev.Spoken(turn, "a b c"), ev.Replied(turn), ev.CalledIn(turn, "a"))
+    some: tuple[ev.Source | None, ...] = (
+        None, ev.FIRST, _id(rng), ev.Spoken(turn, "a b c"), ev.Spoken(turn, None),
+        ev.Replied(turn), ev.CalledIn(turn, f"{turn}a"),
+    )  # fmt: skip
     return rng.choice(some)
+
+
+def _answer(rng: random.Random, turn: int) -> list[ev.Input]:
+    """A whole reply, mostly heard to its end."""
+    text = ReplyText(turn, "one two three")
+    sound = [ReplyAudio(turn, OpusFrame(str(turn).encode()))] * rng.choice((0, 5, 200))
+    names = rng.choice(("", "", "a", "ab"))
+    calls = [ReplyCall(turn, CallPiece(f"{turn}{name}", "look", "{}")) for name in names]
+    done = ReplyDone(turn, cut=rng.random() < 0.1)
+    return [text, *sound, *calls, done, *[ev.Played(turn, 1 << 40)] * rng.choice((0, 1, 1))]
 
 
 def happenings(rng: random.Random, turn: int, pause: int = 0) -> list[ev.Input]:
@@ -59,8 +89,8 @@ def happenings(rng: random.Random, turn: int, pause: int = 0) -> list[ev.Input]:
     number = max(0, turn + rng.choice((0, 0, 0, 0, 1, 2, -1, -2)))
     kinds: dict[str, float] = {
         "heard": 60, "words": 9, "text": 5, "sound": 13, "word": 2, "begun": 2, "done": 4,
-        "played": 5, "failed": 0.7, "typed": 1.5, "stopped": 1, "asked": 1, "committed": 1,
-        "cleared": 0.5, "truncated": 0.7, "added": 1, "forgotten": 0.7, "judged": 3,
+        "played": 5, "answer": 6, "failed": 0.7, "typed": 1.5, "stopped": 1, "asked": 1,
+        "committed": 1, "cleared": 0.5, "truncated": 0.7, "added": 1, "forgotten": 0.7, "judged": 3,
         "aside": 0.7, "call": 0.7, "recorded": 0.4, "rules": 0.3, "allowed": 0.2, "end": 0.02,
         "tick": 3, "hung": 0.05,
     }  # fmt: skip
@@ -68,7 +98,8 @@ def happenings(rng: random.Random, turn: int, pause: int = 0) -> list[ev.Input]:
         case "heard":
             return [ev.Heard(FRAME, rng.choice((0.95, 0.02, 0.4)))] * rng.randint(1, 40)
         case "words":
-            return [Transcribed(number, Transcript(rng.choice(_WORDS), rng.random() < 0.6))]
+            words = marked(rng, rng.choice(_WORDS))
+            return [Transcribed(number, Transcript(words, rng.random() < 0.6))]
         case "text":
             return [ReplyText(number, "one two three")]
         case "sound":
@@ -78,9 +109,11 @@ def happenings(rng: random.Random, turn: int, pause: int = 0) -> list[ev.Input]:
         case "begun":
             return [ReplyBegun(number)]
         case "done":
-            return [ReplyDone(number, rng.random() < 0.03)]
+            return [ReplyDone(number, rng.random() < 0.03, rng.random() < 0.1)]
         case "call":
-            return [ReplyCall(number, CallPiece(rng.choice("ab"), "look", "{}"))]
+            return [ReplyCall(number, CallPiece(f"{number}{rng.choice('ab')}", "look", "{}"))]
+        case "answer":
+            return _answer(rng, number)
         case "played":
             return [ev.Played(number, rng.randint(0, 3_000))]
         case "judged":
@@ -89,17 +122,19 @@ def happenings(rng: random.Random, turn: int, pause: int = 0) -> list[ev.Input]:
         case "failed":
             return [EngineFailed(number, "x")]
         case "typed":
-            return [ev.Typed("hello", rng.random() < 0.5)]
+            return [ev.Typed(marked(rng, "hello you"), rng.random() < 0.5)]
         case "stopped":
             return [ev.Stopped(rng.choice((None, number)))]
         case "asked":
-            return [ev.Asked(settings=rng.choice((None, WRITES, EngineSettings())))]
+            context = rng.choice((None, None, None, (ELSEWHERE,)))
+            settings = rng.choice((None, WRITES, EngineSettings()))
+            return [ev.Asked(settings=settings, context=context)]
         case "added":
-            return [ev.Added(rng.choice("xyz"), rng.choice(_ENTRIES), _source(rng, number))]
+            return [ev.Added(_id(rng), _entry(rng), _source(rng, number))]
         case "recorded":
-            return [ev.Recorded(rng.choice("xyz"), (FRAME,) * 9, after=_source(rng, number))]
+            return [ev.Recorded(_id(rng), (FRAME,) * 9, after=_source(rng, number))]
         case "forgotten":
-            return [ev.Forgotten(_source(rng, number) or "x")]
+            return [ev.Forgotten(_source(rng, number) or _id(rng))]
         case "aside":
             return [ev.Asked(7, rng.choice((WRITES, WRITES, EngineSettings())), aside=True)]
         case "committed":
@@ -126,7 +161,7 @@ def some_rules(rng: random.Random) -> Rules:
         interruption=rng.choice(list(Interruption)),
         greets=rng.random() < 0.3,
         answers=rng.random() < 0.8,
-        idle_prompt_ms=rng.choice((0, 5_000)),
+        idle_prompt_ms=rng.choice((0, 5_000, 5_000)),
         answers_sound=rng.random() < 0.2,
         call_ms_max=rng.choice((45_000, 180_000, 1_800_000)),
     )
@@ -137,9 +172,17 @@ class Promises:
     """What must hold for the actions of one call, whatever happens to it."""
 
     call: Conversation
+    told: Told = field(default_factory=Told)
+    seen: Counter[str] = field(default_factory=Counter)
     dead: set[int] = field(default_factory=set)
     asked: set[int] = field(default_factory=set)
     finished: set[int] = field(default_factory=set)
+    # Replies that go on beside the conversation, and those that the server gave by itself.
+    beside: set[int] = field(default_factory=set)
+    notices: set[int] = field(default_factory=set)
+    # How often the silent user was spoken to since the last sign of life.
+    prompts: int = 0
+    awaits_tool: bool = False
     heard: set[int] = field(default_factory=set)
     paused: set[int] = field(default_factory=set)
     sounding: set[int] = field(default_factory=set)
@@ -156,6 +199,14 @@ class Promises:
         """Let the call take one event, and check what it does."""
         if isinstance(event, ev.Heard) and event.speech > 0.5:
             self.question = None
+        taken = isinstance(event, ev.Added | ev.Recorded) and event.item_id in self.told.ids
+        if taken:
+            return  # The dialect sees to it that no id is given twice.
+        if self.closed is None:
+            self.told.see(event)
+        match event:
+            case ev.Added(_, Note("user")) | ev.Recorded() | ev.Typed():
+                self.prompts = 0
         actions = self.call.receive(event, now_ms)
         if isinstance(event, ev.TurnJudged) and (event.turn, event.pause) != self.question:
             assert not [a for a in actions if isinstance(a, EndUtterance)], "judged too late"
@@ -164,8 +215,24 @@ class Promises:
     def check(self, actions: list[ev.Action]) -> None:
         for action in actions:
             assert self.closed is None, "an action after Closed"
+            self.seen[type(action).__name__] += 1
             self._check_engine(action)
             self._check_link(action)
+            self._check_idle(action)
+            self.told.learn(action)
+
+    def _check_idle(self, action: ev.Action) -> None:
+        match action:
+            case ev.SpeechStarted():
+                self.prompts = 0
+            case ev.IdleTimedOut(turn, start_ms, end_ms):
+                self.prompts += 1
+                assert self.prompts <= IDLE_PROMPTS_MAX, "who says nothing is left in peace"
+                assert not self.awaits_tool, "it is not the user that is waited for"
+                assert turn not in self.asked and 0 <= start_ms <= end_ms
+            case ev.ReplyFinished(turn, "completed") if turn not in self.notices | self.beside:
+                self.awaits_tool = any(key[0] == turn for key in self.told.pieces)
+                self.awaits_tool = self.awaits_tool and turn in self.told.made
 
     def _check_engine(self, action: ev.Action) -> None:
         match action:
@@ -178,6 +245,9 @@ class Promises:
             case Respond(turn, history):
                 assert turn in self.asked and turn not in self.dead
                 assert len(history) <= 257 and isinstance(history[-1], Turn)
+                assert not (history[-1].agent or history[-1].calls), "it is answered already"
+                if history[0] != ELSEWHERE and len(history) < ENTRIES_SOME:
+                    self.told.check(history)
             case Say(turn, _):
                 assert turn in self.asked and turn not in self.dead
             case Cancel(turn, heard_ms):
@@ -188,21 +258,23 @@ class Promises:
 
     def _check_link(self, action: ev.Action) -> None:
         match action:
-            case ev.ReplyStarted(turn):
+            case ev.ReplyStarted(turn, notice):
                 assert turn not in self.asked, "a turn is answered once"
-                beside = {each for each in self.asked if each in self.call._floor.asides}
-                alone = self.asked - beside <= self.finished
-                assert alone or turn in self.call._floor.asides, "two replies at once"
+                self._check_beside(turn)
                 self.asked.add(turn)
-            case ev.Called(turn, _):
+                if notice:
+                    self.notices.add(turn)
+                    self.told.beside.add(turn)
+            case ev.Called(turn, _) | ev.ReplySaid(turn, _):
                 assert turn in self.asked - self.finished and turn not in self.dead
             case ev.ReplyFinished(turn, status, _, _, heard_ms):
                 assert turn in self.asked and turn not in self.finished, "finished twice"
                 assert heard_ms >= 0 and status in {"completed", "cancelled", "failed"}
+                self.seen[f"{'aside' if turn in self.beside else 'reply'} {status}"] += 1
                 self.finished.add(turn)
                 self.paused.discard(turn)
             case ev.Play(turn, frame):
-                assert turn in self.asked - self.finished and turn not in self.dead
+                assert turn in self.asked - self.finished - self.beside - self.dead
                 assert int(frame.packet) == turn, "stale sound reached the listener"
                 self.sounding.add(turn)
             case ev.Pause(turn):
@@ -246,8 +318,24 @@ class Promises:
                 self.closed = action
 
 
+    def _check_beside(self, turn: int) -> None:
+        asides = self.call._floor.asides
+        if turn in asides:
+            self.beside.add(turn)
+            assert len(self.beside - self.finished) <= ASIDES_MAX
+        else:
+            assert self.asked - self.beside <= self.finished, "two replies at once"
+        if turn in asides or self.call._floor.open.aside:
+            self.told.beside.add(turn)
+
+
 def run(seed: int) -> int:
     """Play one random call to its end; return how many events it took."""
+    return play(seed)[1]
+
+
+def play(seed: int) -> tuple[Promises, int]:
+    """Play one random call to its end; return what was seen of it, and the count of events."""
     rng = random.Random(seed)
     rules = some_rules(rng)
     call = Conversation(rules, now_ms=0)
@@ -265,7 +353,7 @@ def run(seed: int) -> int:
         if rng.random() < 0.02:
             now_ms += rng.choice((500, 3_000, 30_000, 200_000))
     assert call.receive(ev.Typed("x"), now_ms + 1) == [] and call.deadline_ms() is None
-    return count
+    return promises, count
 
 
 def _catch_up(call: Conversation, promises: Promises, now_ms: int) -> int:

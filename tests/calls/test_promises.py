@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
+
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from engines.speech import (
+    CallPiece,
     EngineFailed,
+    EngineSettings,
+    FunctionResult,
+    Note,
     OpusFrame,
     ReplyAudio,
+    ReplyCall,
     ReplyDone,
     ReplyText,
     Transcribed,
@@ -30,6 +38,23 @@ def test_a_thousand_random_calls_keep_their_promises(batch: int) -> None:
         simulate.run(seed)
 
 
+def test_the_calls_reach_every_corner() -> None:
+    """What is promised of something that never happens is not worth much."""
+    seen, calls, words = Counter[str](), 0, 0
+    for seed in range(300):
+        promises, _ = simulate.play(seed)
+        seen += promises.seen
+        calls += len(promises.told.calls)
+        words += len(promises.told.words)
+    ends = {f"{kind} {end}" for kind in ("reply", "aside") for end in ("completed", "failed")}
+    corners = ends | {
+        "IdleTimedOut", "ReplyCut", "RecordingHeard", "Resume", "reply cancelled", "ReplyHeard",
+        "JudgeTurn", "SpeechDiscarded", "EndingSoon", "Refused",
+    }  # fmt: skip
+    assert corners <= set(seen), corners - set(seen)
+    assert calls > 50 and words > 500
+
+
 class Call(RuleBasedStateMachine):
     """Hypothesis looks for the shortest call that breaks a promise."""
 
@@ -41,6 +66,7 @@ class Call(RuleBasedStateMachine):
         sound=st.booleans(),
         greets=st.booleans(),
         minutes=st.integers(1, 5),
+        idle_ms=st.sampled_from([0, 5_000]),
     )
     def begin(
         self,
@@ -51,6 +77,7 @@ class Call(RuleBasedStateMachine):
         sound: bool,
         greets: bool,
         minutes: int,
+        idle_ms: int,
     ) -> None:
         rules = Rules(
             endpointing=Endpointing(manual=manual, judging=judging),
@@ -59,8 +86,9 @@ class Call(RuleBasedStateMachine):
             answers_sound=sound,
             greets=greets,
             call_ms_max=minutes * MINUTE_MS,
+            idle_prompt_ms=idle_ms,
         )
-        self.now_ms = 0
+        self.now_ms = self.count = 0
         self.call = Conversation(rules, now_ms=0)
         self.promises = simulate.Promises(self.call, allowed_ms=rules.call_ms_max)
         self.happens(ev.Connected())
@@ -83,7 +111,11 @@ class Call(RuleBasedStateMachine):
     @rule(ago=st.integers(-1, 2), text=st.sampled_from(simulate._WORDS), final=st.booleans())
     def words_come(self, ago: int, text: str, final: bool) -> None:
         turn = max(0, self.call.turn - ago)
-        self.happens(Transcribed(turn, Transcript(text, final)))
+        self.happens(Transcribed(turn, Transcript(self.marked(text), final)))
+
+    def marked(self, words: str) -> str:
+        self.count += 1
+        return f"{words} u{self.count}" if " " in words else words
 
     @precondition(alive)
     @rule(ago=st.integers(0, 2), frames=st.integers(0, 100), done=st.booleans())
@@ -119,6 +151,38 @@ class Call(RuleBasedStateMachine):
     )  # fmt: skip
     def client_does(self, event: ev.Input) -> None:
         self.happens(event)
+
+    @precondition(alive)
+    @rule(
+        item=st.integers(0, 3), note=st.booleans(),
+        after=st.sampled_from([None, ev.FIRST, "k0", "k1", ev.Replied(1), ev.Spoken(1, "hello")]),
+    )  # fmt: skip
+    def client_adds(self, item: int, note: bool, after: ev.Source | None) -> None:
+        entry = Note("user", self.marked("and you")) if note else FunctionResult("a", "1")
+        self.happens(ev.Added(f"k{item}", entry, after))
+
+    @precondition(alive)
+    @rule(
+        ago=st.integers(0, 2),
+        what=st.sampled_from([ev.Replied, lambda turn: ev.Spoken(turn, None), lambda turn: "k0"]),
+    )
+    def client_forgets(self, ago: int, what: Callable[[int], ev.Source]) -> None:
+        self.happens(ev.Forgotten(what(max(0, self.call.turn - ago))))
+
+    @precondition(alive)
+    @rule(writes=st.booleans(), aside=st.booleans(), elsewhere=st.booleans())
+    def client_asks(self, writes: bool, aside: bool, elsewhere: bool) -> None:
+        settings = EngineSettings(speaks=not writes)
+        context = (simulate.ELSEWHERE,) if elsewhere else None
+        self.happens(ev.Asked(1, settings, context, aside))
+
+    @precondition(alive)
+    @rule(ahead=st.integers(-1, 2), done=st.booleans(), cut=st.booleans())
+    def tool_is_called(self, ahead: int, done: bool, cut: bool) -> None:
+        turn = max(0, self.call.turn + ahead)
+        self.happens(ReplyCall(turn, CallPiece(f"{turn}a", "look", "{}")))
+        if done:
+            self.happens(ReplyDone(turn, cut=cut))
 
     @precondition(alive)
     @rule(minutes=st.integers(1, 10))

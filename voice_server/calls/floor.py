@@ -14,6 +14,7 @@ from engines.speech import (
     EngineSettings,
     Entry,
     Hear,
+    Note,
     PcmFrame,
     ReplyAudio,
     Respond,
@@ -31,7 +32,7 @@ from .patience import Patience
 from .recordings import Recordings
 from .reply import OpenTurn, PastTurn, Reply
 from .rules import Rules
-from .words import is_punctuated
+from .words import is_backchannel, is_punctuated
 
 NEVER_MS = 1 << 62
 LATER_MAX = 64
@@ -168,6 +169,8 @@ class Floor:
         going_on = [kept.entry for kept in self.later]
         if not (self.open.notice or self.open.aside):
             going_on.insert(0, self.open.going_on())
+        if self.challenger:
+            going_on.append(self.challenger.going_on())
         return self._history(asked, "", going_on)
 
     def _history(
@@ -480,4 +483,6 @@ class Floor:
         if challenger.awaited or self.endpointer.speaking:
             self.do(Cancel(challenger.number, 0))
             self.do(ev.SpeechDiscarded(challenger.number))
+        if not is_backchannel(words := " ".join(challenger.said)):
+            self.later.append(Kept("", Note("user", words)))  # They were told, and not answered.
         self.endpointer.reset()
