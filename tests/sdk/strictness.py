@@ -27,6 +27,8 @@ NULL_MEANS = {
     "previous_item_id", "transcript", "turn_detection", "noise_reduction", "transcription",
 }  # fmt: skip
 
+# The types still have this one, although its name is that of the beta.
+BETA = {"conversation.item.created"}
 # What every session has and the types, which are those of a request, have not.
 UNTYPED = {".session.id", ".session.object"}
 
@@ -35,6 +37,9 @@ def faults_of_types(events: Iterable[Event]) -> list[str]:
     """What the published types hold against these events."""
     found = []
     for event in events:
+        if event["type"] in BETA:
+            found.append(f"{event['type']}: a name of the beta")
+            continue
         try:
             read = _TYPES.validate_python(event, strict=True)
         except ValidationError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import time
 
 import av
@@ -12,45 +11,12 @@ import numpy as np
 import pytest
 
 from .conftest import COUNTED, HEARD, QUESTION, REPLY, WORD_MS, Sound
+from .conversing import TRANSCRIBED, answered, counting, refused, retrieved, words_in
 from .script import Call, Player
 from .tap import Event
 
 # Longer than a microphone may be silent that is not held by a button.
 THINKS_S = 2.5
-TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
-
-
-async def counting(call: Call) -> str:
-    """Begin a reply of half a minute; returns its response's id once it sounds."""
-    call.say("Please count.")
-    call.send("response.create")
-    return str((await call.until("response.output_audio.delta"))["response_id"])
-
-
-async def answered(call: Call) -> Event:
-    """The next response, which must be whole."""
-    done = (await call.until("response.done"))["response"]
-    assert done["status"] == "completed", done
-    return dict(done)
-
-
-def words_in(response: Event) -> list[str]:
-    """What a response says, in writing or in sound."""
-    parts = [part for item in response["output"] for part in item["content"]]
-    return " ".join(part.get("transcript") or part.get("text", "") for part in parts).split()
-
-
-async def retrieved(call: Call, item_id: str) -> list[str]:
-    """The words of an item as the server remembers them."""
-    call.send("conversation.item.retrieve", item_id=item_id)
-    return words_in({"output": [(await call.until("conversation.item.retrieved"))["item"]]})
-
-
-async def refused(call: Call, event_id: str) -> str:
-    """The code of the error that answers this event of the client's."""
-    error = (await call.until("error"))["error"]
-    assert error["event_id"] == event_id
-    return str(error["code"])
 
 
 def nothing_after_the_end(call: Call) -> None:
@@ -302,62 +268,6 @@ async def test_a_session_that_only_transcribes(player: Player, sound: Sound) -> 
     call.send("response.create", event_id="event_unwanted")
     await refused(call, "event_unwanted")
     assert not call.of("response.created")
-
-
-async def test_a_response_outside_the_conversation(player: Player) -> None:
-    call = await player.call()
-    response_id = await counting(call)
-    question = {"type": "input_text", "text": HEARD}
-    aside = {
-        "conversation": "none", "metadata": {"topic": "aside"}, "output_modalities": ["text"],
-        "input": [{"type": "message", "role": "user", "content": [question]}],
-    }  # fmt: skip
-    call.send("response.create", response=aside)
-    done = (await call.until("response.done"))["response"]
-    assert (done["status"], done["metadata"]) == ("completed", {"topic": "aside"})
-    assert words_in(done) == REPLY.split()
-    call.send("response.cancel", response_id=response_id)
-    cut = (await call.until("response.done"))["response"]
-    assert (cut["id"], cut["status"]) == (response_id, "cancelled")
-    added = {event["item"]["id"] for event in call.of("conversation.item.added")}
-    assert not added & {item["id"] for item in done["output"]}
-
-
-def weather_tool(name: str) -> dict[str, object]:
-    city = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-    return {
-        "type": "function", "name": name, "description": f"Tells the {name} of a city.",
-        "parameters": city,
-    }  # fmt: skip
-
-
-async def test_tool_calls_there_and_back(player: Player) -> None:
-    call = await player.call()
-    call.update(tools=[weather_tool("weather")], tool_choice="required")
-    told = (await call.until("session.updated"))["session"]
-    assert [tool["name"] for tool in told["tools"]] == ["weather"]
-    call.say("What is the weather in Paris?")
-    call.send("response.create")
-    item = (await call.until("conversation.item.added", is_call))["item"]
-    assert (item["name"], item["status"]) == ("weather", "in_progress")
-    spelt = await call.until("response.function_call_arguments.done")
-    assert (spelt["name"], spelt["call_id"]) == ("weather", item["call_id"])
-    assert isinstance(json.loads(spelt["arguments"])["city"], str)
-    deltas = call.of("response.function_call_arguments.delta")
-    assert "".join(event["delta"] for event in deltas) == spelt["arguments"]
-    (output,) = (await answered(call))["output"]
-    assert (output["type"], output["call_id"]) == ("function_call", item["call_id"])
-    assert output["arguments"] == spelt["arguments"]
-
-    result = {"type": "function_call_output", "call_id": item["call_id"], "output": "Sunny."}
-    call.send("conversation.item.create", item=result)
-    call.send("response.create", response={"tool_choice": "none"})
-    assert words_in(await answered(call))
-    nothing_after_the_end(call)
-
-
-def is_call(event: Event) -> bool:
-    return bool(event["item"]["type"] == "function_call")
 
 
 async def test_a_client_secret_opens_the_session_it_was_made_for(player: Player) -> None:
