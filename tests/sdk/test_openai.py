@@ -182,7 +182,9 @@ async def test_calls_beside_each_other(player: Player, sound: Sound) -> None:
 @pytest.mark.parametrize(
     ("kind", "codec"), [("audio/pcmu", "pcm_mulaw"), ("audio/pcma", "pcm_alaw")]
 )
-async def test_telephone_sound(player: Player, sound: Sound, kind: str, codec: str) -> None:
+async def test_a_spoken_turn_over_the_telephone(
+    player: Player, sound: Sound, kind: str, codec: str
+) -> None:
     call = await player.call()
     formats = {"format": {"type": kind}}
     call.update(audio={"input": formats, "output": formats})
