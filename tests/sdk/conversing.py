@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .conftest import COUNTED
 from .script import Call
 from .tap import Event
 
@@ -39,3 +40,13 @@ async def refused(call: Call, event_id: str) -> str:
     error = (await call.until("error"))["error"]
     assert error["event_id"] == event_id
     return str(error["code"])
+
+
+def heard_in(response: Event, reason: str) -> list[str]:
+    """The words of a reply of counting that was cut off for this reason: the first of them."""
+    assert response["status"] == "cancelled", response
+    assert response["status_details"]["reason"] == reason
+    words = words_in(response)
+    assert words == COUNTED[: len(words)]
+    assert len(words) < len(COUNTED) / 2, "remembers what nobody has heard"
+    return words

@@ -17,6 +17,7 @@ from tests.pages.chromium import browser, microphone, page
 from tests.pages.conftest import Server
 
 from .conftest import COUNTED, HEARD, KEY, QUESTION, REPLY, judge
+from .conversing import heard_in
 from .programs import NODE_FOLDER, Seen
 from .strictness import Schemas
 from .tap import Event
@@ -102,15 +103,13 @@ async def test_a_tool_call(act: Act) -> None:
 
 async def test_speech_over_a_reply_ends_it(act: Act, speech: HumanSpeech) -> None:
     seen = await act("interrupts", voice=speech(QUESTION))
-    (_, cut), (asked, heard), (_, reply) = seen["history"][1:]
-    assert (asked, heard, reply) == ("user", HEARD, REPLY)
-    assert cut.split() == COUNTED[: len(cut.split())]
-    assert len(cut.split()) < len(COUNTED) / 2
+    heard_in(seen["cut"], "turn_detected")
+    assert seen["history"][2:] == [["user", HEARD], ["assistant", REPLY]]
 
 
 async def test_a_cancelled_reply(act: Act) -> None:
     seen = await act("stops")
-    assert len(seen["history"][1][1].split()) < len(COUNTED) / 2
+    heard_in(seen["cut"], "client_cancelled")
 
 
 async def test_push_to_talk(act: Act, speech: HumanSpeech) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from .conftest import COUNTED, HEARD, KEY, QUESTION, REPLY, WORD_MS, Sound
+from .conversing import heard_in
 from .programs import Programs, Seen, observed, python
 from .tap import Tap
 
@@ -58,9 +59,7 @@ async def test_speech_over_a_reply_ends_it(act: Act, tap: Tap, sound: Sound) -> 
     seen = await act("interrupts", sound=str(sound(QUESTION, late=True)))
     assert (seen["reply"], seen["heard"][-1]) == (REPLY, HEARD)
     cut, whole = [event["response"] for event in tap.line.told_of("response.done")]
-    assert cut["status_details"]["reason"] == "turn_detected"
-    words = cut["output"][0]["content"][0]["transcript"].split()
-    assert words == COUNTED[: len(words)] and len(words) < len(COUNTED) / 2
+    assert heard_in(cut, "turn_detected")
     assert whole["status"] == "completed"
     (truncated,) = tap.line.told_of("conversation.item.truncated")
     assert truncated["item_id"] == cut["output"][0]["id"]
@@ -70,7 +69,7 @@ async def test_speech_over_a_reply_ends_it(act: Act, tap: Tap, sound: Sound) -> 
 async def test_a_cancelled_reply(act: Act, tap: Tap) -> None:
     seen = await act("stops")
     cut, whole = [event["response"] for event in tap.line.told_of("response.done")]
-    assert cut["status_details"]["reason"] == "client_cancelled"
+    heard_in(cut, "client_cancelled")
     assert whole["status"] == "completed" and seen["reply"]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from .conftest import COUNTED, HEARD, QUESTION, REPLY, WORD_MS, Sound
-from .conversing import TRANSCRIBED, answered, counting, refused, retrieved, words_in
+from .conversing import TRANSCRIBED, answered, counting, heard_in, refused, retrieved, words_in
 from .script import Call, Player
 from .tap import Event
 
@@ -84,11 +84,8 @@ async def test_speech_over_a_reply_ends_it(player: Player, sound: Sound) -> None
     call.speak(sound(QUESTION, late=True))
     await call.until("input_audio_buffer.speech_started")
     cut = (await call.until("response.done"))["response"]
-    assert (cut["id"], cut["status"]) == (response_id, "cancelled")
-    assert cut["status_details"]["reason"] == "turn_detected"
-    heard = words_in(cut)
-    assert heard == COUNTED[: len(heard)]
-    assert len(heard) < len(COUNTED) / 2, "remembers what nobody has heard"
+    assert cut["id"] == response_id
+    assert heard_in(cut, "turn_detected")
 
     # The client knows better still what it has played.
     item_id = cut["output"][0]["id"]
@@ -109,8 +106,8 @@ async def test_a_cancelled_reply(player: Player) -> None:
     response_id = await counting(call)
     call.send("response.cancel")
     cut = (await call.until("response.done"))["response"]
-    assert (cut["id"], cut["status"]) == (response_id, "cancelled")
-    assert cut["status_details"]["reason"] == "client_cancelled"
+    assert cut["id"] == response_id
+    heard_in(cut, "client_cancelled")
     call.send("response.cancel", event_id="event_too_late")
     assert await refused(call, "event_too_late") == "response_cancel_not_active"
     call.send("response.create", response={"output_modalities": ["text"]})

@@ -43,8 +43,9 @@ class Talk:
         return await self.diary.until(lambda event: event.type == kind)
 
     async def until_raw(self, kind: str) -> Any:
-        """The next event of the server of this type, as the client read it."""
-        return await self.diary.until(lambda event: _raw_type(event) == kind)
+        """The next event of the server of this type, as it came."""
+        noted: Any = await self.diary.until(lambda event: _raw_type(event) == kind)
+        return noted.data.data
 
     async def speak(self, path: str, bytes_per_ms: int = 48) -> None:
         async for piece in pieces(path, bytes_per_ms):
@@ -118,11 +119,12 @@ async def interrupts(options: Options) -> None:
         await talk.session.send_message("Please count.")
         await talk.until("audio")
         speaking = asyncio.create_task(talk.speak(options["sound"]))
+        cut = await talk.until_raw("response.done")
         await talk.until("agent_end")
         await talk.until("agent_end")
         await speaking
         interrupted = [event for event in talk.diary.events if event.type == "audio_interrupted"]
-        talk.tell(interrupted=len(interrupted))
+        talk.tell(cut=cut["response"], interrupted=len(interrupted))
 
 
 async def stops(options: Options) -> None:
@@ -132,8 +134,9 @@ async def stops(options: Options) -> None:
         await talk.session.send_message("Please count.")
         await talk.until("audio")
         await talk.session.interrupt()
+        cut = await talk.until_raw("response.done")
         await talk.until("agent_end")
-        talk.tell()
+        talk.tell(cut=cut["response"])
 
 
 async def pushes_to_talk(options: Options) -> None:

@@ -111,10 +111,10 @@ const scenarios = {
     const talk = await new Talk(at, options).connect();
     await talk.count();
     const speaking = at.speak(talk, options);
-    await talk.until(DONE);
+    const [cut] = await talk.until(DONE);
     await talk.until(DONE);
     await speaking;
-    return talk.seen({ interrupted: talk.of("audio_interrupted").length });
+    return talk.seen({ cut: cut.response, interrupted: talk.of("audio_interrupted").length });
   },
 
   // Presses the button that says "stop talking", where the server interrupts nobody itself.
@@ -124,8 +124,8 @@ const scenarios = {
     const talk = await new Talk(at, options, { config }).connect();
     await talk.count();
     talk.session.interrupt();
-    await talk.until(DONE);
-    return talk.seen();
+    const [cut] = await talk.until(DONE);
+    return talk.seen({ cut: cut.response });
   },
 
   async pushes_to_talk(at, options) {
