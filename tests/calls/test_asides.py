@@ -36,12 +36,23 @@ from voice_server.calls.events import (
     ReplyStarted,
     Stopped,
     Truncated,
+    Typed,
 )
 from voice_server.calls.floor import Phase
 from voice_server.calls.reply import ARGUMENTS_CHARS_MAX, CALLS_MAX, TEXT_CHARS_MAX
-from voice_server.calls.rules import ENGLISH, Rules
+from voice_server.calls.rules import ENGLISH, Interruption, Rules
 
-from .playbook import Connected, Playbook, Played, answered, final, says, silent, voiced
+from .playbook import (
+    Connected,
+    Playbook,
+    Played,
+    answered,
+    final,
+    partial,
+    says,
+    silent,
+    voiced,
+)
 
 WRITES = EngineSettings(speaks=False, instructions="Sort it.")
 SPEAKS = EngineSettings(instructions="Say it.")
@@ -168,6 +179,15 @@ def test_it_is_told_words_that_nobody_has_answered_yet() -> None:
     book = listening() >> says(320) >> silent(600) << EndUtterance(1) >> says(320)
     book >> final(1, "my name is") >> aside() << ReplyStarted << Respond
     assert history_of(book, 2) == (Turn("my name is", ""),)
+
+
+def test_it_is_told_what_is_being_said_over_a_reply() -> None:
+    book = Playbook(Rules(interruption=Interruption.WAITS)) >> Connected() >> Typed("Count.")
+    (book << Respond >> voiced(1, "one two", 400)).plays(20) >> says(320) >> partial(2, "wait a")
+    book >> aside() << Respond
+    assert history_of(book, 3) == (
+        Turn("Count.", "one two", interrupted=True), Turn("wait a", ""),
+    )  # fmt: skip
 
 
 def test_a_notice_is_no_part_of_what_it_is_told() -> None:

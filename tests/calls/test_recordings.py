@@ -51,6 +51,12 @@ def test_it_keeps_its_place_among_what_is_written() -> None:
     assert asked_of(book) == ["one two three"]
 
 
+def test_who_asks_about_something_else_does_not_wait_for_it() -> None:
+    book = listening() >> recorded() << Transcribe
+    book >> ev.Asked(context=(Note("user", "Hi"),)) << Respond
+    assert asked_of(book) == ["Hi"]
+
+
 def test_several_are_waited_for() -> None:
     book = listening() >> [recorded("a"), recorded("b")] << Transcribe << Transcribe
     book >> ev.Asked() >> final(2, "two") << ev.RecordingHeard

@@ -43,6 +43,7 @@ from voice_server.calls.events import (
     ReplyFinished,
     ReplyMade,
     ReplyStarted,
+    Resume,
     RulesChanged,
     SettingsChanged,
     Spoken,
@@ -266,9 +267,22 @@ class TestOrder:
         book = Playbook(Rules(greets=True)) >> Connected() << Respond
         count = LATER_MAX + 9
         book >> [Added(str(n), Note("system", str(n))) for n in range(count)]
+        assert len(book.call._floor.later) <= LATER_MAX
         book >> Stopped() << Cancel >> Asked() << Respond
         notes = [entry.text for entry in last_asked(book).history if isinstance(entry, Note)]
         assert notes == [str(n) for n in range(count)]
+
+    def test_words_over_a_reply_are_not_lost_when_somebody_types(self) -> None:
+        book = asked("one", Rules(interruption=Interruption.WAITS)) >> voiced(1, "yes it is", 400)
+        book.plays(20) >> says(320) >> silent(600) << EndUtterance(2) >> final(2, "two")
+        book >> Played(1, 400) >> Typed("three") << Flush << Cancel(1, 400)
+        book << Respond(3, (Turn("one", "yes it is", interrupted=True), Turn("two three", "")))
+
+    def test_but_a_nod_is_nothing_that_was_said(self) -> None:
+        book = asked("one") >> voiced(1, "yes it is so", 3_000)
+        book.plays(150) >> says(320) << Pause >> silent(600) << EndUtterance >> final(2, "mm-hm")
+        book << Resume >> Typed("three") << Flush << Cancel
+        book << Respond(3, (Turn("one", "", interrupted=True), Turn("three", "")))
 
     def test_before_the_call_is_connected(self) -> None:
         book = Playbook() >> Added("a", Note("user", "Hello")) >> Connected() >> Asked()

@@ -144,7 +144,7 @@ class Floor:
         """Ask the engine for the reply to all that was said and added up to now."""
         turn, asked = self.open, self.open.asked or ev.Asked()
         turn.asked = None
-        if turn.user and (self.later or asked.context is not None):
+        if turn.user and self.later:
             self._set_words_apart()
         self._add_what_came_later()
         if not turn.marks.endpoint_ms:
@@ -154,8 +154,8 @@ class Floor:
         self.do(Respond(turn.number, self.history_for(asked, turn.user), asked.settings))
 
     def _set_words_apart(self) -> None:
-        """What the user said stands before what the client added behind it, and is not what
-        is answered where the client named something else."""
+        """What the user said stands before what the client added behind it, and that before
+        the reply to both."""
         turn = self.open
         self.memory.remember(PastTurn(turn.number, turn.user, Reply(), False, turn.earlier))
         turn.said, turn.partial, turn.earlier = [], "", ()

@@ -164,6 +164,12 @@ class TestDeleting:
         talk.reply("Hi.").heard().delete(first).create()
         assert talk.asked.history == (Turn("John", "Hi."), Turn("", ""))
 
+    def test_what_could_not_be_heard_takes_no_words_with_it(self) -> None:
+        talk = talking()
+        talk.listener.act(ev.SpeechStarted(1, 0), ev.SpeechStopped(1, 500), ev.Failed(1, "503"))
+        event = {"type": "conversation.item.delete", "item_id": committed(talk)}
+        assert talk.listener.send(event).inputs == (ev.Forgotten(ev.Spoken(1, "")),)
+
     def test_a_cough_takes_no_words_with_it(self) -> None:
         talk = hears(talking(), *says(320), *silent(600), final(1, ""))
         cough = committed(talk)
@@ -191,12 +197,12 @@ class TestTruncating:
         sound = [ReplyAudio(1, OpusFrame(b"x"))] * 10
         talk.happen(ReplyText(1, "two three four"), *words, *sound, ReplyDone(1)).heard()
         item_id = talk.output[0]["id"]
-        self.truncate(talk, item_id, 430).create()
+        self.truncate(talk, item_id, 415).create()
         talk.send({"type": "conversation.item.retrieve", "item_id": item_id})
         item: Any = talk.listener.last("conversation.item.retrieved")["item"]
         said = talk.asked.history[0]
         assert isinstance(said, Turn)
-        assert item["content"][0]["transcript"] == said.agent == "one two"
+        assert item["content"][0]["transcript"] == said.agent == "one"
 
     def test_one_that_is_not_of_the_conversation(self) -> None:
         talk = talking().create(conversation="none").reply("one two", frames=20)
