@@ -136,7 +136,8 @@ def happenings(rng: random.Random, turn: int, pause: int = 0) -> list[ev.Input]:
         case "forgotten":
             return [ev.Forgotten(_source(rng, number) or _id(rng))]
         case "aside":
-            return [ev.Asked(7, rng.choice((WRITES, WRITES, EngineSettings())), aside=True)]
+            wish = ev.Asked(7, rng.choice((WRITES, WRITES, EngineSettings())), aside=True)
+            return [wish] * rng.choice((1, 1, 2, ASIDES_MAX + 1))
         case "committed":
             return [ev.Committed()]
         case "cleared":
@@ -341,16 +342,25 @@ def play(seed: int) -> tuple[Promises, int]:
     call = Conversation(rules, now_ms=0)
     promises = Promises(call, allowed_ms=rules.call_ms_max)
     now_ms, count = 0, 0
+    # Some users say next to nothing, and are waited for.
+    silent = rng.random() < 0.25
     promises.check(call.receive(ev.Connected(), now_ms))
     while promises.closed is None:
         for event in happenings(rng, call.turn, promises.pause):
+            if silent and isinstance(event, ev.Heard):
+                continue
             now_ms += 32 if isinstance(event, ev.Heard) else rng.choice((0, 0, 1, 5, 20))
             count += _catch_up(call, promises, now_ms)
             if isinstance(event, ev.Allowed):
                 promises.allowed_ms = max(promises.allowed_ms, event.call_ms_max)
             promises.happens(event, now_ms)
             count += 1
-        if rng.random() < 0.02:
+        if silent and rng.random() < 0.2:
+            count += _catch_up(call, promises, now_ms)
+            for event in _answer(rng, call.turn):
+                promises.happens(event, now_ms)
+            now_ms += rng.choice((500, 3_000, 6_000))
+        elif rng.random() < 0.02:
             now_ms += rng.choice((500, 3_000, 30_000, 200_000))
     assert call.receive(ev.Typed("x"), now_ms + 1) == [] and call.deadline_ms() is None
     return promises, count

@@ -26,6 +26,7 @@ class Told:
 
     # The marks of the user's words, by where they came from.
     words: dict[str, str | int] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
     ids: set[str] = field(default_factory=set)
     # Turns of which the client took out words that had not come yet.
     unsure: set[str | int] = field(default_factory=set)
@@ -49,6 +50,7 @@ class Told:
                 self.ids.add(item_id)
             case ev.Forgotten(str(item_id)) if item_id:
                 self.ids.discard(item_id)
+                self.gone |= {mark for mark, of in self.words.items() if of == item_id}
                 self.words = {mark: of for mark, of in self.words.items() if of != item_id}
             case ev.Forgotten(ev.Spoken(turn, None)):
                 self.unsure.add(turn)
@@ -83,6 +85,7 @@ class Told:
         users = [entry.user for entry in history if isinstance(entry, Turn)]
         marks = Counter(_MARK.findall(" ".join(users)))
         assert set(marks.values()) <= {1}, "the user said it once"
+        assert not self.gone & set(marks), "the client took it out"
         lost = [mark for mark, source in self.words.items() if source not in self.unsure]
         assert set(lost) <= set(marks), "words were lost"
         calls = [call for entry in history if isinstance(entry, Turn) for call in entry.calls]
