@@ -60,12 +60,14 @@ class WordTime:
     """A word of the text being spoken begins `start_ms` into that text's sound.
 
     `char_start` and `char_end` (exclusive) are 0-based offsets into the text that was given
-    to `synthesize`. Yielded before the frame that holds the word's first sound.
+    to `synthesize`. Yielded before the frame that holds the word's first sound. `estimated`:
+    the voice did not say when; it was reckoned from the text and the voice's pace.
     """
 
     char_start: int
     char_end: int
     start_ms: int
+    estimated: bool = False
 
 
 # What was said and done so far, as a dialogue engine is told it.
@@ -182,7 +184,43 @@ class Cut:
     may not be whole."""
 
 
-DialogueOutput = str | Pace | Expect | HangUp | CallPiece | Cut
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the reply cost its engine, where it says so: (unit, amount), as in `EngineUse`."""
+
+    amounts: tuple[tuple[str, int], ...]
+
+
+DialogueOutput = str | Pace | Expect | HangUp | CallPiece | Cut | Spent
+
+
+# What was asked of an engine, for the turn's record.
+
+
+@dataclass(frozen=True, slots=True)
+class EngineUse:
+    """One request to one engine, told once when it is over.
+
+    `role`: speech_to_text, dialogue, text_to_speech or speech_to_speech. `version`: the model
+    that was asked. `outcome`: done; failed, and then `error` says why; or left, when the caller
+    no longer wanted it. `first_ms`: from the request (of a recogniser: from the end of the
+    sound) to the first piece of the answer (of a recogniser: to the final); None: none came.
+    `amounts`: (unit, amount) in audio_ms, characters, tokens_in, tokens_cached (of these),
+    tokens_out, audio_tokens_in, audio_tokens_cached (of these), audio_tokens_out; what is not
+    known is not there.
+    """
+
+    role: str
+    engine: str
+    version: str
+    outcome: str
+    took_ms: int
+    first_ms: int | None = None
+    error: str = ""
+    amounts: tuple[tuple[str, int], ...] = ()
+
+
+Report = Callable[[EngineUse], None]
 
 
 # Commands: what a call asks of its engine.
@@ -224,6 +262,17 @@ class Respond:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepare:
+    """The user may be about to be answered: think of this reply, and tell nobody. A `Respond`
+    of the same turn whose words are the same is answered with it; anything else forgets it,
+    and so does the next `Prepare`."""
+
+    turn: int
+    history: tuple[Entry, ...]
+    settings: EngineSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Say:
     """Speak exactly this text as the turn's reply; no dialogue engine is asked."""
 
@@ -239,7 +288,7 @@ class Cancel:
     heard_ms: int
 
 
-Command = Configure | Hear | EndUtterance | Transcribe | Respond | Say | Cancel
+Command = Configure | Hear | EndUtterance | Transcribe | Prepare | Respond | Say | Cancel
 
 
 # Events: what an engine answers. Each carries the turn that asked for it.
@@ -330,8 +379,16 @@ Emit = Callable[[Event], Awaitable[None]]
 class EngineError(Exception):
     """An engine could not do its work; the call decides what that means.
 
-    The message may reach the caller: no keys, no addresses, no stack.
+    The message may reach the caller: no keys, no addresses, no stack. `retry_after_s`: the
+    engine asked not to be asked again for so long.
     """
+
+    retry_after_s: float | None = None
+
+
+class EngineRefused(EngineError):
+    """The engine is well and this request is at fault: a voice it does not have, a text too
+    long. Another engine may be asked, and its health is not in doubt."""
 
 
 # Protocols. Each is one method; a stream goes in and a stream comes out. Cancellation is
@@ -388,11 +445,19 @@ class SpeechToSpeech(Protocol):
     async def converse(self, commands: AsyncIterator[Command], emit: Emit) -> None: ...
 
 
+def unreported(_: EngineUse) -> None:
+    """Nobody keeps a record."""
+
+
 class Engines(Protocol):
-    """Finds engines by name. Raises `EngineError` for a name that is not configured."""
+    """Finds engines by name: one name, or several in the order of preference, with commas. The
+    engine that is given stands for all of them, and tells `report` of each that it asked.
+    Raises `EngineError` for a name that is not configured."""
 
-    def speech_to_text(self, name: str, language: str) -> SpeechToText: ...
+    def speech_to_text(
+        self, name: str, language: str, report: Report = unreported
+    ) -> SpeechToText: ...
 
-    def dialogue(self, name: str) -> Dialogue: ...
+    def dialogue(self, name: str, report: Report = unreported) -> Dialogue: ...
 
-    def text_to_speech(self, name: str) -> TextToSpeech: ...
+    def text_to_speech(self, name: str, report: Report = unreported) -> TextToSpeech: ...
