@@ -38,8 +38,9 @@ from engines.speech import (
 from voice_server.calls import events as ev
 from voice_server.calls.asides import ASIDES_MAX
 from voice_server.calls.conversation import Conversation
-from voice_server.calls.floor import IDLE_PROMPTS_MAX, Phase
+from voice_server.calls.floor import IDLE_PROMPTS_MAX
 from voice_server.calls.memory import ENTRIES_MAX
+from voice_server.calls.phases import Phase
 from voice_server.calls.rules import Endpointing, Interruption, Judging, Rules
 
 from .playbook import FRAME

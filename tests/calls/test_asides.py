@@ -38,7 +38,7 @@ from voice_server.calls.events import (
     Truncated,
     Typed,
 )
-from voice_server.calls.floor import Phase
+from voice_server.calls.phases import Phase
 from voice_server.calls.reply import ARGUMENTS_CHARS_MAX, CALLS_MAX, TEXT_CHARS_MAX
 from voice_server.calls.rules import ENGLISH, Interruption, Rules
 

@@ -52,7 +52,7 @@ from voice_server.calls.events import (
     Truncated,
     Typed,
 )
-from voice_server.calls.floor import Phase
+from voice_server.calls.phases import Phase
 from voice_server.calls.rules import SILENT
 
 from .playbook import (

@@ -18,7 +18,7 @@ from voice_server.calls.events import (
     SpeechStopped,
     TurnJudged,
 )
-from voice_server.calls.floor import Phase
+from voice_server.calls.phases import Phase
 from voice_server.calls.rules import Judging
 
 from .playbook import (

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.speech import Turn, WordTime
-from voice_server.calls.reply import Marks, PastTurn, Piece, Reply
+from voice_server.calls.reply import PastTurn, Piece, Reply
 
 
 def reply(*pieces: tuple[str, int], made: bool = True) -> Reply:
@@ -71,16 +71,3 @@ def test_what_was_heard_only_grows_and_is_a_beginning(
         assert begun <= len(spoken.text)
     if spoken.finished:
         assert heard.split() == spoken.text.split()
-
-
-@given(st.lists(st.integers(0, 10_000), min_size=7, max_size=7).map(sorted))
-def test_the_parts_of_the_gap_sum_to_the_gap(steps: list[int]) -> None:
-    marks = Marks(*steps[:6])
-    latency = marks.latency(3, steps[6])
-    assert latency.gap_ms == steps[6] - steps[0]
-
-
-def test_a_step_that_was_not_seen_took_no_time() -> None:
-    latency = Marks(0, 600, 700, None, None, 900).latency(1, 950)
-    assert (latency.first_token_ms, latency.first_sentence_ms) == (0, 0)
-    assert latency.first_audio_ms == 200 and latency.gap_ms == 950

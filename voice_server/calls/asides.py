@@ -22,10 +22,10 @@ from engines.speech import (
 )
 
 from . import events as ev
+from .phases import NEVER_MS
 from .reply import Reply
 
 ASIDES_MAX = 8
-NEVER_MS = 1 << 62
 
 
 @dataclass(slots=True)

@@ -35,21 +35,16 @@ from engines.speech import (
     EngineFailed,
     Event,
     PcmFrame,
-    ReplyAudio,
-    ReplyBegun,
-    ReplyCall,
-    ReplyDone,
-    ReplyText,
-    ReplyWord,
     Transcribed,
     Turn,
 )
 
 from . import events as ev
-from . import wishes
+from . import replies, wishes
 from .allowance import Due
 from .endpointing import Edge
-from .floor import NEVER_MS, Floor, Phase
+from .floor import Floor
+from .phases import NEVER_MS, Phase
 from .reply import OpenTurn
 from .rules import Interruption, Rules
 from .words import is_backchannel, sounds_unfinished
@@ -463,30 +458,4 @@ class Conversation:
             case EngineFailed(_, reason) if floor.phase is not Phase.LISTENING:
                 floor.fail(reason)
             case _ if turn.replying:
-                self._replied(turn, event)
-
-    def _replied(self, turn: OpenTurn, event: Event | ev.Played) -> None:
-        floor, reply, marks = self._floor, turn.reply, turn.marks
-        match event:
-            case ReplyAudio():
-                floor.speak(event)
-            case ev.Played(_, played_ms):
-                floor.played(played_ms)
-            case ReplyBegun():
-                marks.token_ms = floor.now_ms
-            case ReplyText(_, text) if reply.add_text(text):
-                if marks.sentence_ms is None:
-                    marks.sentence_ms = floor.now_ms
-                floor.grow()
-                floor.do(ev.ReplySaid(turn.number, text))
-            case ReplyCall(_, piece) if reply.add_call(piece):
-                floor.grow()
-                floor.do(ev.Called(turn.number, piece))
-            case ReplyText() | ReplyCall():
-                floor.fail("the reply is too long")
-            case ReplyWord(_, word):
-                reply.add_word(word)
-            case ReplyDone(_, hangs_up, cut) if not reply.made:
-                reply.made, reply.hangs_up, reply.cut = True, hangs_up, cut
-                floor.do(ev.ReplyMade(turn.number, cut))
-                floor.finish_if_played()
+                replies.take(floor, event)

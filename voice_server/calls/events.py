@@ -16,6 +16,7 @@ from engines.speech import (
 )
 
 from .rules import Rules
+from .waterfall import Latency as Latency
 
 # Where something of the conversation comes from, and so where it is kept: the words of the
 # user in a turn, what was replied in it, a tool that reply asked for, or, as a string, the id
@@ -365,31 +366,6 @@ class ReplyCut:
 
     turn: int
     heard: str
-
-
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """Where the silence between the user's last sound and the reply's first went. The
-    parts, in milliseconds, sum to the audible gap."""
-
-    turn: int
-    endpointing_ms: int
-    transcript_ms: int
-    first_token_ms: int
-    first_sentence_ms: int
-    first_audio_ms: int
-    first_packet_ms: int
-
-    @property
-    def gap_ms(self) -> int:
-        return (
-            self.endpointing_ms
-            + self.transcript_ms
-            + self.first_token_ms
-            + self.first_sentence_ms
-            + self.first_audio_ms
-            + self.first_packet_ms
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ when to make them. Every move appends the actions it costs.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Sequence
 
 from engines.speech import (
@@ -29,39 +28,15 @@ from .asides import Asides
 from .endpointing import Endpointer
 from .memory import Kept, Memory, fold
 from .patience import Patience
+from .phases import NEVER_MS, NEXT, Phase
 from .recordings import Recordings
 from .reply import OpenTurn, PastTurn, Reply
 from .rules import Rules
 from .words import is_backchannel, is_punctuated
 
-NEVER_MS = 1 << 62
 LATER_MAX = 64
 # A user who says nothing is spoken to so often, and then left in peace.
 IDLE_PROMPTS_MAX = 3
-
-
-class Phase(enum.Enum):
-    CONNECTING = "connecting"
-    LISTENING = "listening"
-    HEARING = "hearing"
-    TRANSCRIBING = "transcribing"
-    THINKING = "thinking"
-    SPEAKING = "speaking"
-    CHALLENGED = "challenged"
-    CLOSED = "closed"
-
-
-_P = Phase
-_NEXT: dict[Phase, frozenset[Phase]] = {
-    _P.CONNECTING: frozenset({_P.LISTENING, _P.THINKING}),
-    _P.LISTENING: frozenset({_P.HEARING, _P.THINKING}),
-    _P.HEARING: frozenset({_P.TRANSCRIBING, _P.THINKING, _P.LISTENING}),
-    _P.TRANSCRIBING: frozenset({_P.THINKING, _P.LISTENING, _P.HEARING}),
-    _P.THINKING: frozenset({_P.SPEAKING, _P.LISTENING, _P.HEARING, _P.THINKING, _P.CHALLENGED}),
-    _P.SPEAKING: frozenset({_P.LISTENING, _P.HEARING, _P.THINKING, _P.CHALLENGED}),
-    _P.CHALLENGED: frozenset({_P.SPEAKING, _P.HEARING, _P.TRANSCRIBING, _P.THINKING, _P.LISTENING}),
-    _P.CLOSED: frozenset(),
-}
 
 
 class Floor:
@@ -98,7 +73,7 @@ class Floor:
         self.actions.append(action)
 
     def enter(self, phase: Phase, lasts_ms: int) -> None:
-        assert phase in _NEXT[self.phase], f"{self.phase} cannot become {phase}"
+        assert phase in NEXT[self.phase], f"{self.phase} cannot become {phase}"
         self.phase = phase
         self.phase_ends_ms = self.now_ms + lasts_ms
 

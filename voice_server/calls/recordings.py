@@ -23,9 +23,9 @@ from engines.speech import (
 
 from . import events as ev
 from .memory import Kept
+from .phases import NEVER_MS
 
 RECORDINGS_MAX = 4
-NEVER_MS = 1 << 62
 # A recogniser that hears no faster than people speak is slow, and not yet broken.
 PATIENCE_MS = 10_000
 

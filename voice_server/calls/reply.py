@@ -16,7 +16,8 @@ from engines.speech import (
     WordTime,
 )
 
-from .events import Asked, CalledIn, Latency, Replied, Source, Spoken
+from .events import Asked, CalledIn, Replied, Source, Spoken
+from .waterfall import Marks
 from .words import without
 
 TEXT_CHARS_MAX = 250_000
@@ -157,26 +158,6 @@ class Reply:
             chars += len(piece.text) + 1
             left_ms -= piece.sound_ms
         return chars
-
-
-@dataclass(slots=True)
-class Marks:
-    """When the steps from the user's last sound to the reply's first were taken."""
-
-    speech_ended_ms: int = 0
-    endpoint_ms: int = 0
-    words_ms: int = 0
-    token_ms: int | None = None
-    sentence_ms: int | None = None
-    audio_ms: int | None = None
-
-    def latency(self, turn: int, packet_ms: int) -> Latency:
-        """The parts of the gap; a step that was not seen took no time of its own."""
-        steps = [self.speech_ended_ms, self.endpoint_ms, self.words_ms]
-        for mark_ms in (self.token_ms, self.sentence_ms, self.audio_ms, packet_ms):
-            steps.append(max(steps[-1], steps[-1] if mark_ms is None else mark_ms))
-        parts = [after - before for before, after in pairwise(steps)]
-        return Latency(turn, *parts)
 
 
 @dataclass(slots=True)

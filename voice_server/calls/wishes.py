@@ -5,8 +5,9 @@ from __future__ import annotations
 from engines.speech import Note
 
 from . import events as ev
-from .floor import NEVER_MS, Floor, Phase
+from .floor import Floor
 from .memory import Kept
+from .phases import NEVER_MS, Phase
 
 
 def obey(floor: Floor, wish: ev.Wish) -> None:
