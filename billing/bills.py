@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from .records import UsageSession
+from .records import UsageLease, UsageSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,15 @@ class Bill:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class PastUse:
+    """A use that is over. `cursor` asks for older ones; `opened_at` is when it was admitted."""
+
+    cursor: int
+    opened_at: datetime
+    bill: Bill
+
+
 async def find_bill(session: AsyncSession, usage_id: str) -> Bill | None:
     """The bill of a closed use, whoever's it is."""
     statement = (
@@ -55,8 +64,27 @@ async def find_bill(session: AsyncSession, usage_id: str) -> Bill | None:
         .execution_options(populate_existing=True)
     )
     row = (await session.execute(statement)).scalar()
-    if row is None:
-        return None
+    return None if row is None else _bill(row)
+
+
+async def find_bills(
+    session: AsyncSession, user_id: int, kind: str, *, cursor: int | None, limit: int
+) -> list[PastUse]:
+    """A user's bills of one kind, newest first, older than `cursor` if one is given."""
+    statement = (
+        select(UsageSession, UsageLease.opened_at)
+        .join(UsageLease, UsageLease.usage_id == UsageSession.usage_id)
+        .where(UsageSession.user_account_id == user_id, UsageSession.kind == kind)
+        .order_by(UsageSession.id.desc())
+        .limit(limit)
+    )
+    if cursor is not None:
+        statement = statement.where(UsageSession.id < cursor)
+    rows = (await session.execute(statement)).all()
+    return [PastUse(row.id, opened_at, _bill(row)) for row, opened_at in rows]
+
+
+def _bill(row: UsageSession) -> Bill:
     return Bill(
         usage_id=row.usage_id,
         user_id=row.user_account_id,

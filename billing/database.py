@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -191,6 +191,14 @@ async def insert_once(session: AsyncSession, table: type[Any], **values: Any) ->
     key = next(iter(table.__table__.primary_key.columns))
     statement = dialect.insert(table).values(**values).on_conflict_do_nothing().returning(key)
     return (await session.execute(statement)).scalar()
+
+
+async def insert_all_once(
+    session: AsyncSession, table: type[Any], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Insert those of the rows whose unique keys are not taken."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    await session.execute(dialect.insert(table).on_conflict_do_nothing(), list(rows))
 
 
 async def finished(work: Coroutine[Any, Any, T]) -> T:

@@ -1,7 +1,8 @@
 """What is written down, table by table.
 
     user_accounts ◄── usage_leases ── usage_sessions       who used what, and the bill
-          ▲
+          ▲                ▲
+          │           turn_records                         each turn of it, and its engines
     balances   ledger_entries ◄── postings                 where the money is, and why
 
 Entries and postings are only ever added; the database refuses anything else (triggers, see
@@ -29,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from .database import UtcDateTime
+from .turn_facts import ENGINE_CHARS_MAX, ERROR_CHARS_MAX, ROLES
 
 # SQLite numbers rows by itself only where the key is exactly an INTEGER.
 Number = BigInteger().with_variant(Integer(), "sqlite")
@@ -178,3 +180,50 @@ class UsageSession(Record):
     balance_amount: Mapped[int] = mapped_column(BigInteger)
     detail: Mapped[dict[str, object]] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class TurnRecord(Record):
+    """One turn of a call: how long the caller waited and for what, which engines answered, and
+    what that cost. See `turn_facts.TurnFacts`."""
+
+    __tablename__ = "turn_records"
+    __table_args__ = (
+        CheckConstraint(
+            "outcome IN ('completed', 'cancelled', 'failed', 'unanswered')", name="outcome"
+        ),
+        Index(None, "usage_id", "turn", unique=True),
+        Index(None, "started_at"),
+        *(
+            Index(
+                f"ix_turn_records_{role}_started_at",
+                role,
+                "started_at",
+                postgresql_where=text(f"{role} IS NOT NULL"),
+                sqlite_where=text(f"{role} IS NOT NULL"),
+            )
+            for role in ROLES
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(Number, primary_key=True)
+    usage_id: Mapped[str] = mapped_column(ForeignKey("usage_leases.usage_id"))
+    turn: Mapped[int] = mapped_column(Integer)
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    outcome: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(String(ERROR_CHARS_MAX))
+    endpointing_ms: Mapped[int | None] = mapped_column(Integer)
+    transcript_ms: Mapped[int | None] = mapped_column(Integer)
+    first_token_ms: Mapped[int | None] = mapped_column(Integer)
+    first_sentence_ms: Mapped[int | None] = mapped_column(Integer)
+    first_audio_ms: Mapped[int | None] = mapped_column(Integer)
+    first_packet_ms: Mapped[int | None] = mapped_column(Integer)
+    gap_ms: Mapped[int | None] = mapped_column(Integer)
+    speech_to_text: Mapped[str | None] = mapped_column(String(ENGINE_CHARS_MAX))
+    dialogue: Mapped[str | None] = mapped_column(String(ENGINE_CHARS_MAX))
+    text_to_speech: Mapped[str | None] = mapped_column(String(ENGINE_CHARS_MAX))
+    speech_to_speech: Mapped[str | None] = mapped_column(String(ENGINE_CHARS_MAX))
+    failovers: Mapped[int] = mapped_column(Integer)
+    requests: Mapped[int] = mapped_column(Integer)
+    cost_micros: Mapped[dict[str, int]] = mapped_column(JSON)
+    unpriced: Mapped[int] = mapped_column(Integer)
+    uses: Mapped[list[dict[str, object]]] = mapped_column(JSON)

@@ -31,7 +31,7 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy import select
 
-from .bills import Bill, find_bill
+from .bills import Bill, PastUse, find_bill, find_bills
 from .database import Database, DatabaseAway, finished
 from .leases import LeaseLost, Leases, Reading, Terms, UsageExists
 from .pricing import MINUTE_MS, InsufficientFunds, PerMinute
@@ -49,6 +49,7 @@ RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 0.05, 1.0
 USAGE_ID_CHARS_MAX = 64
 REASON_CHARS_MAX = 64
 DETAIL_CHARS_MAX = 100_000
+PAGE_MAX = 200
 
 
 class Meter:
@@ -151,6 +152,16 @@ class Usage:
         open. Raises `DatabaseAway`."""
         bill = await self._database.read(lambda session: find_bill(session, usage_id))
         return bill if bill is not None and bill.user_id == user_id else None
+
+    async def bills(
+        self, user_id: int, *, kind: str, cursor: int | None = None, limit: int = 50
+    ) -> list[PastUse]:
+        """A user's uses of one kind that are over, newest first, older than `cursor` if one is
+        given; at most `limit`, and never more than `PAGE_MAX`. Raises `DatabaseAway`."""
+        limit = max(1, min(limit, PAGE_MAX))
+        return await self._database.read(
+            lambda session: find_bills(session, user_id, kind, cursor=cursor, limit=limit)
+        )
 
     async def owner(self, usage_id: str) -> int | None:
         """Whose open use this is; None when there is none such. Raises `DatabaseAway`."""

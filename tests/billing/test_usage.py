@@ -524,3 +524,29 @@ async def test_calls_of_one_wallet_on_two_servers_keep_the_book(
     wallet = await customers.wallet(user)
     assert (wallet.minutes, wallet.money("RUB"), wallet.held) == (0, 50_000 - 30 * 500, {})
     assert await customers.ledger.verify() == []
+
+
+# What a user has used.
+
+
+async def test_uses_that_are_over_come_in_pages_newest_first(
+    customers: Customers, usage: Usage, user: int, clock: HandClock
+) -> None:
+    opened = []
+    for number in range(3):
+        clock.move(60)
+        opened.append(clock.now)
+        async with calling(usage, user, f"call_{number}") as meter:
+            clock.move(30)
+            meter.read(30_000 if number != 1 else None, {})
+    assert [
+        (past.bill.usage_id, past.opened_at) for past in await usage.bills(user, kind="call")
+    ] == [("call_2", opened[2]), ("call_0", opened[0])], "what never began is not among them"
+    [newest] = await usage.bills(user, kind="call", limit=1)
+    [older] = await usage.bills(user, kind="call", cursor=newest.cursor, limit=10**9)
+    assert older.bill.usage_id == "call_0"
+    assert older.bill == await usage.bill("call_0", user)
+    assert await usage.bills(user, kind="call", cursor=older.cursor) == []
+    assert await usage.bills(user, kind="transcription") == []
+    other = (await customers.anonymous_user("other")).user_id
+    assert await usage.bills(other, kind="call") == []
