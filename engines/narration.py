@@ -48,7 +48,7 @@ def chosen_voice(engine: TextToSpeech, named: str) -> str:
 
 def pieces(text: str) -> Iterator[str]:
     """A text cut into what is spoken in one go."""
-    cutter = SentenceCutter()
+    cutter = SentenceCutter(live=False)
     # The cutter looks at all it holds for every cut: little at a time is much less to look at.
     for start in range(0, len(text), PORTION_CHARS):
         yield from cutter.feed(text[start : start + PORTION_CHARS])
