@@ -14,9 +14,9 @@ class OpenAIOptions:
 
     api_key: str = field(default="", repr=False)
     base_url: str = ""
-    transcription_model: str = "gpt-4o-mini-transcribe"
+    transcription_model: str = "gpt-live-transcribe"
     # Asked with a whole file when no realtime session can be had.
-    file_model: str = "gpt-4o-mini-transcribe"
+    file_model: str = "gpt-transcribe"
     speech_model: str = "gpt-4o-mini-tts"
     speech_voice: str = "marin"
     realtime_model: str = "gpt-realtime"
@@ -29,7 +29,11 @@ class OpenAIOptions:
 
 @dataclass(frozen=True, slots=True)
 class YandexOptions:
-    """Yandex SpeechKit v3: an API key, or an IAM token and the folder that pays."""
+    """Yandex SpeechKit v3: an API key, or an IAM token and the folder that pays.
+
+    `voices`: the voice of each language, which may have a role: "marina:friendly". A final waits
+    for its text with numbers and punctuation for `refinement_ms` at the most.
+    """
 
     api_key: str = field(default="", repr=False)
     iam_token: str = field(default="", repr=False)
@@ -40,6 +44,8 @@ class YandexOptions:
     tls: bool = True
     stt_model: str = "general"
     voices: tuple[tuple[str, str], ...] = (("ru", "marina"), ("en", "john"))
+    refinement_ms: int = 200
+    connect_s: float = 3.0
     patience_s: float = 5.0
 
 
