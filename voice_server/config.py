@@ -9,8 +9,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from engines import roster
 
 
 class IceServer(BaseModel):
@@ -45,9 +54,13 @@ class Config(BaseSettings):
     # local user, which is only right on a loopback address.
     api_key: SecretStr = SecretStr("")
 
-    speech_to_text: Literal["auto", "sphinx", "whisper", "scripted"] = "auto"
-    dialogue: Literal["tutor", "openai", "scripted"] = "tutor"
-    text_to_speech: Literal["espeak", "scripted"] = "espeak"
+    # The engines of each role, the one that is asked first in front: "openai,whisper". A name
+    # with a colon is an engine of one's own: "my_package.my_module:MyVoice".
+    speech_to_text: str = "auto"
+    dialogue: str = "tutor"
+    text_to_speech: str = "espeak"
+    # Ask the next engine too when the first has not begun to answer after so long; 0: never.
+    hedge_ms: int = Field(0, ge=0)
     # A model name such as "tiny.en", or a directory that holds converted weights.
     whisper_model: str = "base"
     models_dir: Path = Path("data/models")
@@ -63,6 +76,23 @@ class Config(BaseSettings):
     chat_limit_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
     openai_api_key: SecretStr = Field(SecretStr(""), validation_alias="OPENAI_API_KEY")
     openai_base_url: str = Field("", validation_alias="OPENAI_BASE_URL")
+    # Which of OpenAI's models hears and speaks, and with which voice where none is asked for.
+    openai_transcription_model: str = "gpt-4o-mini-transcribe"
+    openai_speech_model: str = "gpt-4o-mini-tts"
+    openai_voice: str = "marin"
+    openai_realtime_model: str = "gpt-realtime"
+    # Yandex SpeechKit: an API key, or an IAM token and the folder that pays.
+    yandex_api_key: SecretStr = SecretStr("")
+    yandex_iam_token: SecretStr = SecretStr("")
+    yandex_folder_id: str = ""
+    yandex_stt_endpoint: str = "stt.api.cloud.yandex.net:443"
+    yandex_tts_endpoint: str = "tts.api.cloud.yandex.net:443"
+    # Off only for a server of one's own on this machine.
+    yandex_tls: bool = True
+    elevenlabs_api_key: SecretStr = Field(SecretStr(""), validation_alias="ELEVENLABS_API_KEY")
+    elevenlabs_base_url: str = "https://api.elevenlabs.io"
+    elevenlabs_model: str = "eleven_flash_v2_5"
+    elevenlabs_voice: str = "21m00Tcm4TlvDq8ikWAM"
 
     espeak_workers: int = Field(1, ge=1, le=16)
     sphinx_workers: int = Field(1, ge=1, le=16)
@@ -105,6 +135,17 @@ class Config(BaseSettings):
     @classmethod
     def _no_path(cls, given: object) -> object:
         return None if given == "" else given
+
+    @field_validator("speech_to_text", "dialogue", "text_to_speech")
+    @classmethod
+    def _engines(cls, names: str, info: ValidationInfo) -> str:
+        kind = str(info.field_name)
+        if not roster.split(names):
+            raise ValueError("names no engine")
+        if unknown := roster.unknown_in(kind, names):
+            known = ", ".join(roster.TABLES[kind])
+            raise ValueError(f"{unknown!r} is no engine of this kind; known are {known}")
+        return names
 
     @property
     def serves_tls(self) -> bool:

@@ -21,7 +21,15 @@ from websockets.asyncio import client
 
 from engines.cascade import Cascade
 from engines.scripted import ScriptedDialogue, ScriptedSpeechToText, ScriptedTextToSpeech
-from engines.speech import Dialogue, EngineSettings, PcmFrame, SpeechToText, TextToSpeech
+from engines.speech import (
+    Dialogue,
+    EngineSettings,
+    PcmFrame,
+    Report,
+    SpeechToText,
+    TextToSpeech,
+    unreported,
+)
 from voice_server.calls.pacing import Wheel
 from voice_server.calls.realtime.dialect import Dialect
 from voice_server.calls.rules import Rules
@@ -52,13 +60,15 @@ class ScriptedEngines:
     def __init__(self, reply: str = "A verb is a doing word.") -> None:
         self._reply = reply
 
-    def speech_to_text(self, name: str, language: str) -> SpeechToText:
+    def speech_to_text(
+        self, name: str, language: str, report: Report = unreported
+    ) -> SpeechToText:
         return ScriptedSpeechToText()
 
-    def dialogue(self, name: str) -> Dialogue:
+    def dialogue(self, name: str, report: Report = unreported) -> Dialogue:
         return ScriptedDialogue(self._reply)
 
-    def text_to_speech(self, name: str) -> TextToSpeech:
+    def text_to_speech(self, name: str, report: Report = unreported) -> TextToSpeech:
         return ScriptedTextToSpeech()
 
 

@@ -17,10 +17,12 @@ from engines.speech import (
     EngineSettings,
     OpusFrame,
     PcmFrame,
+    Report,
     SpeechToText,
     TextToSpeech,
     Transcript,
     WordTime,
+    unreported,
 )
 from voice_server.calls.events import (
     Action,
@@ -80,13 +82,15 @@ class Engines:
     def __init__(self, mouth: TextToSpeech, ears: SpeechToText | None = None) -> None:
         self.mouth, self.ears = mouth, ears or ScriptedSpeechToText()
 
-    def speech_to_text(self, name: str, language: str) -> SpeechToText:
+    def speech_to_text(
+        self, name: str, language: str, report: Report = unreported
+    ) -> SpeechToText:
         return self.ears
 
-    def dialogue(self, name: str) -> Dialogue:
+    def dialogue(self, name: str, report: Report = unreported) -> Dialogue:
         return ScriptedDialogue()
 
-    def text_to_speech(self, name: str) -> TextToSpeech:
+    def text_to_speech(self, name: str, report: Report = unreported) -> TextToSpeech:
         return self.mouth
 
 

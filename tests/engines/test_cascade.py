@@ -35,6 +35,7 @@ from engines.speech import (
     ReplyDone,
     ReplyText,
     ReplyWord,
+    Report,
     Respond,
     Say,
     SpeechToText,
@@ -43,6 +44,7 @@ from engines.speech import (
     Transcript,
     Turn,
     WordTime,
+    unreported,
 )
 
 from .contract import PATIENCE_S
@@ -62,15 +64,17 @@ class Trio:
         # Whether the dialogue was listened to until it had nothing more to say.
         self.said_all = False
 
-    def speech_to_text(self, name: str, language: str) -> SpeechToText:
+    def speech_to_text(
+        self, name: str, language: str, report: Report = unreported
+    ) -> SpeechToText:
         if name == "missing":
             raise EngineError("no recogniser named missing")
         return self
 
-    def dialogue(self, name: str) -> Dialogue:
+    def dialogue(self, name: str, report: Report = unreported) -> Dialogue:
         return self
 
-    def text_to_speech(self, name: str) -> TextToSpeech:
+    def text_to_speech(self, name: str, report: Report = unreported) -> TextToSpeech:
         return self
 
     async def transcribe(

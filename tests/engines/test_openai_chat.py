@@ -16,7 +16,8 @@ import pytest
 
 from engines.cascade import Cascade
 from engines.openai_chat import ChatDialogue, ChatOptions
-from engines.registry import EngineOptions, Registry
+from engines.registry import Registry
+from engines.roster import EngineOptions
 from engines.speech import (
     CallPiece,
     Cancel,
@@ -367,17 +368,17 @@ async def test_the_registry_finds_it_where_it_was_chosen(options: ChatOptions) -
     registry = Registry(EngineOptions("scripted", "openai", "scripted", chat=options))
     await registry.start()
     for name in ("openai", "gpt-realtime", "gpt-unheard-of"):
-        assert isinstance(registry.dialogue(name), ChatDialogue)
-    assert registry.dialogue("openai") is registry.dialogue("gpt-realtime")
-    offered = {model["id"] for model in registry.catalogue()["data"]}  # type: ignore[attr-defined]
+        assert isinstance(registry.mind(name), ChatDialogue)
+    assert registry.mind("openai") is registry.mind("gpt-realtime")
+    offered = {model["id"] for model in registry.offers.catalogue()["data"]}  # type: ignore[attr-defined]
     assert {"openai", "gpt-realtime"} <= offered
     await registry.close()
 
 
 async def test_no_client_spends_the_owners_money_by_a_name(options: ChatOptions) -> None:
     registry = Registry(EngineOptions("scripted", "tutor", "scripted", chat=options))
-    assert not isinstance(registry.dialogue("openai"), ChatDialogue)
-    assert isinstance(registry.dialogue("gpt-realtime"), ChatDialogue)
+    assert not isinstance(registry.mind("openai"), ChatDialogue)
+    assert isinstance(registry.mind("gpt-realtime"), ChatDialogue)
     described = registry.describe(EngineSettings(dialogue="gpt-realtime"))
     assert described["dialogue"] == "openai"
     await registry.close()
@@ -385,8 +386,8 @@ async def test_no_client_spends_the_owners_money_by_a_name(options: ChatOptions)
 
 def test_naming_it_does_not_load_the_client() -> None:
     code = (
-        "import sys, engines.registry as r, engines.openai_chat as c\n"
-        "c.ChatDialogue(r.EngineOptions().chat)\nprint('openai' in sys.modules)"
+        "import sys, engines.roster as o, engines.openai_chat as c\n"
+        "c.ChatDialogue(o.EngineOptions().chat)\nprint('openai' in sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"

@@ -10,14 +10,9 @@ from pathlib import Path
 import pytest
 
 from engines.models import NEEDED
-from engines.registry import (
-    DIALOGUES,
-    SPEECH_TO_TEXT,
-    TEXT_TO_SPEECH,
-    EngineOptions,
-    NoSuchModel,
-    Registry,
-)
+from engines.order import NoSuchModel
+from engines.registry import Registry
+from engines.roster import TABLES, EngineOptions
 from engines.scripted import ScriptedDialogue, ScriptedSpeechToText, ScriptedTextToSpeech
 from engines.speech import EngineError, EngineSettings, PcmFrame
 from engines.turn_weights import path_in
@@ -42,44 +37,44 @@ async def scripted() -> AsyncIterator[Registry]:
 
 
 async def test_names_find_their_engines(scripted: Registry) -> None:
-    assert isinstance(scripted.speech_to_text("scripted", "en"), ScriptedSpeechToText)
-    assert isinstance(scripted.dialogue("scripted"), ScriptedDialogue)
-    assert isinstance(scripted.text_to_speech("scripted"), ScriptedTextToSpeech)
-    assert isinstance(scripted.dialogue("tutor"), Tutor)
+    assert isinstance(scripted.ears("scripted", "en"), ScriptedSpeechToText)
+    assert isinstance(scripted.mind("scripted"), ScriptedDialogue)
+    assert isinstance(scripted.voice("scripted"), ScriptedTextToSpeech)
+    assert isinstance(scripted.mind("tutor"), Tutor)
 
 
 async def test_names_of_other_servers_mean_the_configured_engines(scripted: Registry) -> None:
-    assert isinstance(scripted.speech_to_text("whisper-1", "en"), ScriptedSpeechToText)
-    assert isinstance(scripted.dialogue("gpt-realtime"), ScriptedDialogue)
-    assert isinstance(scripted.text_to_speech("alloy"), ScriptedTextToSpeech)
+    assert isinstance(scripted.ears("whisper-1", "en"), ScriptedSpeechToText)
+    assert isinstance(scripted.mind("gpt-realtime"), ScriptedDialogue)
+    assert isinstance(scripted.voice("alloy"), ScriptedTextToSpeech)
 
 
 async def test_an_engine_is_made_once(scripted: Registry) -> None:
-    assert scripted.dialogue("tutor") is scripted.dialogue("tutor")
+    assert scripted.mind("tutor") is scripted.mind("tutor")
 
 
 def test_auto_prefers_whisper_where_its_weights_are(tmp_path: Path) -> None:
     registry = Registry(EngineOptions(models_dir=tmp_path))
-    assert registry.hears("auto", "en")[0] == "sphinx"
+    assert registry.order.hears("auto", "en")[0] == "sphinx"
     put_weights(tmp_path)
-    assert registry.hears("auto", "en")[0] == "whisper"
-    assert registry.hears("auto", "ru")[0] == "whisper"
+    assert registry.order.hears("auto", "en")[0] == "whisper"
+    assert registry.order.hears("auto", "ru")[0] == "whisper"
 
 
 def test_weights_without_a_tokenizer_do_not_count(tmp_path: Path) -> None:
     put_weights(tmp_path)
     (tmp_path / "base" / "tokenizer.json").unlink()
-    assert Registry(EngineOptions(models_dir=tmp_path)).hears("auto", "en")[0] == "sphinx"
+    assert Registry(EngineOptions(models_dir=tmp_path)).order.hears("auto", "en")[0] == "sphinx"
 
 
 def test_a_language_nobody_hears_says_what_to_do(tmp_path: Path) -> None:
     registry = Registry(EngineOptions(models_dir=tmp_path))
-    found, notice = registry.hears("auto", "ru")
+    found, notice = registry.order.hears("auto", "ru")
     assert found == ""
     assert "voice-server models pull" in notice
     with pytest.raises(EngineError, match="voice-server models pull"):
-        registry.speech_to_text("auto", "ru")
-    assert registry.hears("whisper", "en")[0] == ""
+        registry.ears("auto", "ru")
+    assert registry.order.hears("whisper", "en")[0] == ""
 
 
 async def test_settings_are_described_honestly(scripted: Registry) -> None:
@@ -113,20 +108,20 @@ async def test_who_hears_the_end_of_a_turn(
 async def test_the_catalogue_offers_what_is_here(tmp_path: Path) -> None:
     registry = Registry(EngineOptions(models_dir=tmp_path))
     await registry.start()
-    offered = {model["id"] for model in registry.catalogue()["data"]}  # type: ignore[attr-defined]
+    offered = {model["id"] for model in registry.offers.catalogue()["data"]}  # type: ignore[attr-defined]
     assert {"sphinx", "tutor", "espeak"} <= offered
     assert not offered & {"whisper", "scripted"}
-    voices = registry.voices("espeak") or []
+    voices = registry.offers.voices("espeak") or []
     assert {"en", "ru"} == {voice["language"] for voice in voices}
     assert voices[0]["id"] == "en-us"
-    assert registry.voices("nobody") is None
+    assert registry.offers.voices("nobody") is None
     await registry.close()
 
 
 async def test_closing_ends_what_was_started(tmp_path: Path) -> None:
     registry = Registry(EngineOptions(models_dir=tmp_path))
     await registry.start()
-    ears = registry.speech_to_text("sphinx", "en")
+    ears = registry.ears("sphinx", "en")
     await registry.close()
     with pytest.raises(EngineError):
         async for _ in ears.transcribe(_nothing(), language="en"):
@@ -141,20 +136,19 @@ async def _nothing() -> AsyncIterator[PcmFrame]:
 def test_every_name_can_be_imported() -> None:
     import importlib
 
-    for table in (SPEECH_TO_TEXT, DIALOGUES, TEXT_TO_SPEECH):
-        for path, arguments in table.values():
-            module, _, cls = path.partition(":")
-            getattr(importlib.import_module(module), cls)(**arguments(EngineOptions()))
+    for table in TABLES.values():
+        for line in table.values():
+            module, _, cls = line.path.partition(":")
+            getattr(importlib.import_module(module), cls)(**line.arguments(EngineOptions()))
 
 
 def test_making_all_engines_loads_nothing_heavy() -> None:
     code = (
-        "import sys, importlib, engines.registry as r\n"
-        "o = r.EngineOptions()\n"
-        "for t in (r.SPEECH_TO_TEXT, r.DIALOGUES, r.TEXT_TO_SPEECH):\n"
-        "    for path, arguments in t.values():\n"
-        "        m, _, c = path.partition(':')\n"
-        "        getattr(importlib.import_module(m), c)(**arguments(o))\n"
+        "import sys, engines.roster as r\n"
+        "from engines.shelf import Shelf\n"
+        "shelf = Shelf(r.EngineOptions())\n"
+        "lines = [line for table in r.TABLES.values() for line in table.values()]\n"
+        "made = [shelf.take(line) for line in lines if line.owner == r.OURS]\n"
         "heavy = 'torch', 'onnxruntime', 'faster_whisper', 'ctranslate2', 'pocketsphinx'\n"
         "print([m for m in heavy if m in sys.modules])"
     )
@@ -179,7 +173,7 @@ def test_a_models_name_means_an_engine(kind: str, name: str, meant: str, tmp_pat
     options = EngineOptions(models_dir=tmp_path, audio_models={"my-voice": "scripted"})
     if meant == "scripted":  # It must be what the server runs on.
         options = EngineOptions("auto", "tutor", "scripted", audio_models={"my-voice": "scripted"})
-    assert Registry(options).named(kind, name) == meant
+    assert Registry(options).order.named(kind, name) == meant
 
 
 @pytest.mark.parametrize(
@@ -191,18 +185,18 @@ def test_a_models_name_means_an_engine(kind: str, name: str, meant: str, tmp_pat
 )  # fmt: skip
 def test_a_name_of_ours_must_be_of_the_kind_and_here(kind: str, name: str, tmp_path: Path) -> None:
     with pytest.raises(NoSuchModel):
-        Registry(EngineOptions(models_dir=tmp_path)).named(kind, name)
+        Registry(EngineOptions(models_dir=tmp_path)).order.named(kind, name)
 
 
 def test_whisper_without_weights_says_how_to_fetch_them(tmp_path: Path) -> None:
     registry = Registry(EngineOptions(models_dir=tmp_path))
     with pytest.raises(EngineError, match="voice-server models pull"):
-        registry.speech_to_text(registry.named("speech_to_text", "whisper"), "en")
+        registry.ears(registry.order.named("speech_to_text", "whisper"), "en")
 
 
 def test_names_of_other_houses_are_listed_with_what_they_mean(tmp_path: Path) -> None:
     registry = Registry(EngineOptions(models_dir=tmp_path, audio_models={"my-ears": "sphinx"}))
-    data = registry.catalogue()["data"]
+    data = registry.offers.catalogue()["data"]
     assert isinstance(data, list)
     means = {each["id"]: each["means"] for each in data if each["kind"] == "alias"}
     assert means["gpt-realtime"] == "tutor"
@@ -210,13 +204,13 @@ def test_names_of_other_houses_are_listed_with_what_they_mean(tmp_path: Path) ->
     assert means["whisper-1"] == "auto"
     assert means["my-ears"] == "sphinx"
     assert len({each["id"] for each in data}) == len(data)
-    assert registry.alias("gpt-realtime-2025-08-28") is not None
-    assert registry.alias("nope") is None
+    assert registry.offers.alias("gpt-realtime-2025-08-28") is not None
+    assert registry.offers.alias("nope") is None
 
 
 async def test_an_engine_is_waited_for_before_its_first_work(tmp_path: Path) -> None:
     registry = Registry(EngineOptions(models_dir=tmp_path, background=True))
-    voice = registry.text_to_speech("espeak")
+    voice = registry.voice("espeak")
     await registry.ready(voice)
     sounds = [each async for each in voice.synthesize("Hello.", voice="", language="en")]
     assert len(sounds) > 10

@@ -214,7 +214,7 @@ class Held:
 @contextlib.asynccontextmanager
 async def holding(folder: Path, held: Held, **options: object) -> AsyncIterator[Served]:
     async with served(scripted(folder, **options)) as server:
-        server.house.workshop._made["engines.scripted:ScriptedSpeechToText"] = held
+        server.house.workshop._shelf._made["engines.scripted:ScriptedSpeechToText"] = held
         yield server
         assert held.inside == 0
 
@@ -320,7 +320,7 @@ async def test_whisper_finds_the_language_and_translates(
                 file=("talk.wav", twice), model="whisper-1", response_format="verbose_json"
             )
         assert translated.language == "english"
-        assert server.house.workshop._made.keys() == {"engines.whisper:WhisperSpeechToText"}
+        assert server.house.workshop._shelf._made.keys() == {"engines.whisper:WhisperSpeechToText"}
 
 
 # What a form asks for.

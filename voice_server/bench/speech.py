@@ -147,12 +147,13 @@ def _through_opus(pcm: bytes) -> bytes:
 
 async def _spoken() -> AsyncIterator[bytes]:
     """The sentences in eSpeak NG's voice, 16 kHz."""
-    from engines.registry import EngineOptions, Registry
+    from engines.registry import Registry
+    from engines.roster import EngineOptions
 
     registry = Registry(EngineOptions(speech_to_text="scripted", text_to_speech="espeak"))
     try:
         await registry.start()
-        voice = registry.text_to_speech("espeak")
+        voice = registry.voice("espeak")
         for sentence in SENTENCES:
             decoder = OpusDecoder(PCM_RATE_HZ)
             speech = voice.synthesize(sentence, voice="", language="en")

@@ -63,12 +63,13 @@ async def check_detector(config: Config) -> list[Finding]:
 
 
 async def check_recogniser(config: Config) -> list[Finding]:
-    from engines.registry import LANGUAGES, EngineOptions, Registry
+    from engines.registry import Registry
+    from engines.roster import LANGUAGES, EngineOptions
 
     options = EngineOptions(whisper_model=config.whisper_model, models_dir=config.models_dir)
     registry, found = Registry(options), []
     for language in LANGUAGES:
-        name, notice = registry.hears(config.speech_to_text, language)
+        name, notice = registry.order.hears(config.speech_to_text, language)
         if name and language == LANGUAGES[0]:
             found.append(await _check_ears(config, name, notice))
         elif not name:
@@ -93,7 +94,7 @@ async def _check_ears(config: Config, name: str, notice: str) -> Finding:
 
 
 async def check_whisper(config: Config) -> list[Finding]:
-    from engines.registry import whisper_weights
+    from engines.roster import whisper_weights
 
     where = await asyncio.to_thread(whisper_weights, config.whisper_model, config.models_dir)
     if where is not None:
@@ -163,7 +164,8 @@ async def _started(
     config: Config, *, hears: str = "scripted", speaks: str = "espeak"
 ) -> AsyncIterator[Registry]:
     """The engines of a check, ready. Raises `EngineError`."""
-    from engines.registry import EngineOptions, Registry
+    from engines.registry import Registry
+    from engines.roster import EngineOptions
 
     options = EngineOptions(
         speech_to_text=hears, text_to_speech=speaks, whisper_model=config.whisper_model,
@@ -184,7 +186,7 @@ async def _spoken(registry: Registry, voice: str) -> list[PcmFrame]:
 
     decoder, framer = OpusDecoder(PCM_RATE_HZ), PcmFramer()
     frames: list[PcmFrame] = []
-    speech = registry.text_to_speech(voice).synthesize(_SENTENCE, voice="", language="en")
+    speech = registry.voice(voice).synthesize(_SENTENCE, voice="", language="en")
     async with contextlib.aclosing(speech) as sounds:
         async for sound in sounds:
             if isinstance(sound, OpusFrame):
@@ -199,7 +201,7 @@ async def _heard(registry: Registry, name: str, frames: list[PcmFrame]) -> str:
             await asyncio.sleep(0)
 
     said = []
-    words = registry.speech_to_text(name, "en").transcribe(stream(), language="en")
+    words = registry.ears(name, "en").transcribe(stream(), language="en")
     async with contextlib.aclosing(words) as transcripts:
         async for transcript in transcripts:
             if transcript.final:

@@ -45,7 +45,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _list(config: Config, console: Console) -> int:
-    from engines.registry import EngineOptions, Registry
+    from engines.registry import Registry
+    from engines.roster import EngineOptions
 
     registry = Registry(
         EngineOptions(
@@ -63,13 +64,13 @@ def _list(config: Config, console: Console) -> int:
 def _languages(registry: Registry, config: Config) -> Table:
     from rich.table import Table
 
-    from engines.registry import LANGUAGES
+    from engines.roster import LANGUAGES
 
     table = Table(title="Languages")
     for title in ("language", "heard by", "spoken by", "answered by", "notice"):
         table.add_column(title)
     for language in LANGUAGES:
-        heard, notice = registry.hears(config.speech_to_text, language)
+        heard, notice = registry.order.hears(config.speech_to_text, language)
         table.add_row(language, heard or "–", config.text_to_speech, config.dialogue, notice)
     return table
 

@@ -18,7 +18,7 @@ from starlette.types import ExceptionHandler
 from billing.database import DatabaseAway
 from billing.pricing import InsufficientFunds
 from engines.opus import BadAudio
-from engines.registry import NoSuchModel
+from engines.order import NoSuchModel
 from engines.speech import EngineError
 from voice_server.calls.directory import DirectoryAway
 from voice_server.calls.offers import BadOffer

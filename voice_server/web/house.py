@@ -26,9 +26,11 @@ from billing.usage import Usage
 from engines.encoding import Encoders
 from engines.openai_chat import ChatOptions
 from engines.recordings import Recordings
-from engines.registry import EngineOptions, Registry
+from engines.registry import Registry
+from engines.roster import EngineOptions
 from engines.silero import SileroDetector
 from engines.speech import EngineError, EngineSettings
+from engines.vendors import ElevenLabsOptions, OpenAIOptions, YandexOptions
 from voice_server.calls.directory import Directory, MemoryDirectory, RedisDirectory
 from voice_server.calls.pacing import Wheel
 from voice_server.calls.rules import Rules
@@ -92,7 +94,7 @@ class House:
         """What a call of this model begins with. Clients name models of other houses; such a
         name is accepted, and means what the configuration says it does or else the dialogue
         engine of the configuration."""
-        known = model in self.engines.dialogues
+        known = model in self.engines.order.dialogues
         return replace(self.settings, dialogue=model) if known else self.settings
 
     def describe(self, settings: EngineSettings) -> Mapping[str, object]:
@@ -193,7 +195,25 @@ def engine_options(config: Config) -> EngineOptions:
         text_to_speech=config.text_to_speech, whisper_model=config.whisper_model,
         models_dir=config.models_dir, espeak_workers=config.espeak_workers,
         sphinx_workers=config.sphinx_workers, chat=chat_options(config),
-        audio_models=config.audio_models,
+        audio_models=config.audio_models, hedge_ms=config.hedge_ms,
+        openai=OpenAIOptions(
+            api_key=config.openai_api_key.get_secret_value(), base_url=config.openai_base_url,
+            transcription_model=config.openai_transcription_model,
+            file_model=config.openai_transcription_model,
+            speech_model=config.openai_speech_model, speech_voice=config.openai_voice,
+            realtime_model=config.openai_realtime_model, realtime_voice=config.openai_voice,
+        ),
+        yandex=YandexOptions(
+            api_key=config.yandex_api_key.get_secret_value(),
+            iam_token=config.yandex_iam_token.get_secret_value(),
+            folder_id=config.yandex_folder_id, stt_endpoint=config.yandex_stt_endpoint,
+            tts_endpoint=config.yandex_tts_endpoint, tls=config.yandex_tls,
+        ),
+        elevenlabs=ElevenLabsOptions(
+            api_key=config.elevenlabs_api_key.get_secret_value(),
+            base_url=config.elevenlabs_base_url, model=config.elevenlabs_model,
+            voice=config.elevenlabs_voice,
+        ),
     )  # fmt: skip
 
 

@@ -113,7 +113,7 @@ const preferredBy = (voice, language) =>
 /** The lists in /v1/models, whatever else it holds. */
 function catalogueOf(answer) {
   const models = answer.data ?? [];
-  const named = (kind) => models.filter((model) => model.kind === kind).map(({ id }) => id);
+  const named = (kind) => models.filter(({ roles = {} }) => kind in roles).map(({ id }) => id);
   return {
     languages: answer.languages ?? [],
     recognisers: ["auto", ...named("speech_to_text").filter((id) => id !== "auto")],

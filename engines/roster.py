@@ -1,0 +1,203 @@
+"""The engines there are, one line each: a new engine is one file and one line here.
+
+Only names, languages and how an engine is made; its own file is imported when it is first
+wanted, so a server pays for the engines it uses. What keeps an engine from being used on this
+machine (a key, a package, weights) is said in words by its line.
+
+A name with a colon is an engine of the operator's own, "my_package.my_module:MyVoice"; only the
+configuration may name such.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .models import missing_from
+from .openai_chat import ChatOptions
+from .vendors import ElevenLabsOptions, LocalVoiceOptions, OpenAIOptions, YandexOptions
+
+AUTO, CHAT, CASCADE, STAND_IN, EMBEDDED_VOICE = "auto", "openai", "cascade", "scripted", "espeak"
+SPEECH_TO_TEXT, DIALOGUE, TEXT_TO_SPEECH, SPEECH_TO_SPEECH = (
+    "speech_to_text", "dialogue", "text_to_speech", "speech_to_speech",
+)  # fmt: skip
+LANGUAGES = ("en", "ru")
+TITLES = {"en": "English", "ru": "Russian"}
+OURS = "voice-server"
+BACKGROUND_NICE, BACKGROUND_WAIT_S = 5, 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """The engines of each role by name, in the order in which they are asked, with commas; and
+    what they need to know."""
+
+    speech_to_text: str = AUTO
+    dialogue: str = "tutor"
+    text_to_speech: str = EMBEDDED_VOICE
+    speech_to_speech: str = ""
+    whisper_model: str = "base"
+    models_dir: Path = field(default_factory=lambda: Path("data/models"))
+    espeak_workers: int = 1
+    sphinx_workers: int = 1
+    # What names of other houses' models mean for files, by name; the rest mean the defaults.
+    audio_models: Mapping[str, str] = field(default_factory=dict)
+    # These engines work for people who wait and not for callers: they stand back behind those
+    # that do, have patience with each other, and say nothing before it is final.
+    background: bool = False
+    chat: ChatOptions = field(default_factory=ChatOptions)
+    openai: OpenAIOptions = field(default_factory=OpenAIOptions)
+    yandex: YandexOptions = field(default_factory=YandexOptions)
+    elevenlabs: ElevenLabsOptions = field(default_factory=ElevenLabsOptions)
+    kokoro: LocalVoiceOptions = field(default_factory=LocalVoiceOptions)
+    piper: LocalVoiceOptions = field(default_factory=LocalVoiceOptions)
+    # Ask the next engine too when the first has not begun to answer after so long; 0: never.
+    hedge_ms: int = 0
+
+
+Arguments = Callable[[EngineOptions], dict[str, Any]]
+Words = Callable[[EngineOptions], str]
+
+
+def _none(_: EngineOptions) -> dict[str, Any]:
+    return {}
+
+
+def _no_words(_: EngineOptions) -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One engine. `languages` (ISO 639-1) it hears or speaks; None: every one. `missing`: what
+    keeps it from being used here and what to do about it, in words, empty when nothing does.
+    `version`: the model it asks. `owner`: whose machine does the work; an engine that is not
+    ours costs its operator money, so clients get it only where the configuration names it.
+    `reads`: it is given numbers and abbreviations as they are written, and reads them well."""
+
+    path: str
+    arguments: Arguments = _none
+    languages: tuple[str, ...] | None = None
+    missing: Words = _no_words
+    version: Words = _no_words
+    owner: str = OURS
+    notice: str = ""
+    reads: bool = True
+
+    def understands(self, language: str) -> bool:
+        return self.languages is None or language in self.languages
+
+
+def _manners(options: EngineOptions) -> dict[str, Any]:
+    """How a pool of workers behaves beside calls."""
+    return {"nice": BACKGROUND_NICE, "wait_s": BACKGROUND_WAIT_S} if options.background else {}
+
+
+def whisper_weights(model: str, models_dir: Path) -> Path | None:
+    """Where the weights of a name or of a directory lie; None when they are not complete."""
+    for folder in (models_dir / model, Path(model)):
+        if not missing_from(folder):
+            return folder
+    return None
+
+
+def _no_whisper(options: EngineOptions) -> str:
+    if whisper_weights(options.whisper_model, options.models_dir) is not None:
+        return ""
+    return (
+        "Whisper's weights are not here; fetch them with: voice-server models pull "
+        f"{options.whisper_model}"
+    )
+
+
+def _no_openai(options: EngineOptions) -> str:
+    if options.openai.api_key or options.openai.base_url:
+        return ""
+    return "OpenAI needs a key: set OPENAI_API_KEY, or OPENAI_BASE_URL for a server like it"
+
+
+def _no_yandex(options: EngineOptions) -> str:
+    if options.yandex.api_key or options.yandex.iam_token:
+        return ""
+    return (
+        "Yandex SpeechKit needs a key: set VOICE_SERVER_YANDEX_API_KEY, or "
+        "VOICE_SERVER_YANDEX_IAM_TOKEN and VOICE_SERVER_YANDEX_FOLDER_ID"
+    )
+
+
+def _no_elevenlabs(options: EngineOptions) -> str:
+    return "" if options.elevenlabs.api_key else "ElevenLabs needs a key: set ELEVENLABS_API_KEY"
+
+
+def _no_package(package: str, extra: str) -> Words:
+    def missing(_: EngineOptions) -> str:
+        if importlib.util.find_spec(package) is not None:
+            return ""
+        return f"{extra} is not installed: pip install 'voice-server[{extra}]'"
+
+    return missing
+
+
+EARS: dict[str, Listing] = {
+    "sphinx": Listing(
+        "engines.sphinx:SphinxSpeechToText",
+        lambda o: {"workers": o.sphinx_workers, **_manners(o)},
+        languages=("en",),
+        notice=(
+            "The built-in recogniser works without a download and mishears a lot; speak slowly "
+            "and clearly. For better ears: voice-server models pull base."
+        ),
+    ),
+    "whisper": Listing(
+        "engines.whisper:WhisperSpeechToText",
+        lambda o: {
+            "model": o.whisper_model, "models_dir": o.models_dir,
+            "partials": not o.background, "nice": BACKGROUND_NICE if o.background else 0,
+        },
+        missing=_no_whisper,
+        version=lambda o: o.whisper_model,
+    ),
+    STAND_IN: Listing(
+        "engines.scripted:ScriptedSpeechToText",
+        notice="Scripted stand-ins are in use: they hear and say the same whatever you do.",
+    ),
+}  # fmt: skip
+DIALOGUES: dict[str, Listing] = {
+    "tutor": Listing("engines.tutor:Tutor"),
+    CHAT: Listing(
+        "engines.openai_chat:ChatDialogue", lambda o: {"options": o.chat},
+        missing=lambda o: o.chat.missing, version=lambda o: o.chat.model, owner="openai",
+    ),
+    STAND_IN: Listing("engines.scripted:ScriptedDialogue"),
+}  # fmt: skip
+VOICES: dict[str, Listing] = {
+    EMBEDDED_VOICE: Listing(
+        "engines.espeak:EspeakTextToSpeech",
+        lambda o: {"workers": o.espeak_workers, **_manners(o)},
+        reads=False,
+    ),
+    STAND_IN: Listing("engines.scripted:ScriptedTextToSpeech"),
+}  # fmt: skip
+TABLES: dict[str, dict[str, Listing]] = {
+    SPEECH_TO_TEXT: EARS, DIALOGUE: DIALOGUES, TEXT_TO_SPEECH: VOICES,
+}  # fmt: skip
+
+
+def listing(kind: str, name: str) -> Listing | None:
+    """The line of an engine; of the operator's own one that its path makes up."""
+    own = Listing(name) if ":" in name else None
+    return TABLES[kind].get(name, own)
+
+
+def split(names: str) -> tuple[str, ...]:
+    """The names of a list with commas, in order, each once."""
+    return tuple(dict.fromkeys(filter(None, map(str.strip, names.split(",")))))
+
+
+def unknown_in(kind: str, names: str) -> str:
+    """The first name of a list that is no engine of this kind; empty: there is none such."""
+    known = {*TABLES[kind], *([AUTO] if kind == SPEECH_TO_TEXT else [])}
+    return next((name for name in split(names) if name not in known and ":" not in name), "")
