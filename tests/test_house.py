@@ -37,7 +37,8 @@ PURE = {
     "engines.lesson_en", "engines.lesson_ru", "engines.matching",
     "engines.chat_messages", "engines.chat_stream", "engines.offline_tools",
     "engines.tool_arguments", "engines.tool_results", "engines.spoken_values",
-    "engines.utterance", "engines.json_schema",
+    "engines.utterance", "engines.json_schema", "engines.health", "engines.continuing",
+    "engines.resuming",
     "billing.pricing", "billing.postings", "billing.engine_prices", "billing.turn_facts",
     "voice_server.bench.figures", "voice_server.bench.interruptions",
     "voice_server.calls.events", "voice_server.calls.rules", "voice_server.calls.endpointing",
@@ -65,7 +66,9 @@ VENDORS = {
     "espeakng_loader", "grpc", "yandex", "speechkit",
 }  # fmt: skip
 # Places that own the tasks of strangers, and so may catch whatever these raise.
-CATCH_ALL = {"voice_server.calls.switchboard", "engines.workers", "engines.serving"}
+CATCH_ALL = {
+    "voice_server.calls.switchboard", "engines.workers", "engines.serving", "engines.failover",
+}  # fmt: skip
 LINES_MAX, FUNCTION_LINES_MAX = 500, 60
 
 MODULES = sorted(p for room in ROOMS for p in (HOUSE / room).rglob("*.py"))
