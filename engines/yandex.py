@@ -92,19 +92,21 @@ class Connection:
         return given
 
 
-async def leave(call: Any) -> None:
-    """Have nothing left of a call: the vendor is told at once to stop, and the task in which
-    gRPC waits for the end of it has ended."""
-    if call.done():
-        return
-    call.cancel()
-    # gRPC has no word for waiting for that task, and others' look the same: the first to end
-    # among them is, but for a rare coincidence, ours.
-    ending = {task for task in asyncio.all_tasks() if _waits_for_a_status(task)}
-    if ending:
-        await asyncio.wait(
-            ending, timeout=_LEAVING_S_MAX, return_when=asyncio.FIRST_COMPLETED
+async def leave(*calls: Any) -> None:
+    """Have nothing left of these calls: the vendor is told at once to stop, and the tasks in
+    which gRPC waits for the end of them have ended."""
+    left = [call for call in calls if call.cancel()]
+    # gRPC has no word for waiting for those tasks, and others' look the same: the first to end
+    # among them are, but for a rare coincidence, ours.
+    ending = {task for task in asyncio.all_tasks() if _waits_for_a_status(task)} if left else set()
+    many, until_s = len(ending), asyncio.get_running_loop().time() + _LEAVING_S_MAX
+    while ending and many - len(ending) < len(left):
+        wait_s = until_s - asyncio.get_running_loop().time()
+        done, ending = await asyncio.wait(
+            ending, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED
         )
+        if not done:
+            break
 
 
 def _waits_for_a_status(task: asyncio.Task[Any]) -> bool:

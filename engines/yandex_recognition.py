@@ -131,8 +131,7 @@ class _Hearing:
     async def leave(self) -> None:
         for task in self._tasks:
             task.cancel()
-        for session in self._sessions:
-            await leave(session.call)
+        await leave(*(session.call for session in self._sessions))
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # Answers.
