@@ -1,0 +1,265 @@
+"""Realtime transcription sessions over WebSockets: one at work, and some kept warm.
+
+The SDK opens the connection and knows where; what goes over it is ours, for after a reconnect
+of its own the SDK would go on with a session that is not configured and has not heard what was
+said. Warm sessions are open and configured before anybody speaks; one task opens, renews and
+drops them, and none is opened before somebody spoke or the engine was started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import orjson
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidStatus,
+    WebSocketException,
+)
+from websockets.protocol import State
+
+from .audio import Resampler
+from .openai_client import is_here, refusal, retry_after_s
+from .openai_hearing import Append, Event, Request
+from .speech import PCM_RATE_HZ, EngineError
+from .vendors import OpenAIOptions
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+    from openai.resources.realtime.realtime import AsyncRealtimeConnection
+    from openai.types.websocket_connection_options import WebSocketConnectionOptions
+
+logger = logging.getLogger(__name__)
+
+RATE_HZ = 24_000
+MESSAGE_BYTES_MAX = 1024 * 1024
+# The vendor takes 15 MiB in one piece; a minute is less than three.
+APPEND_BYTES_MAX = 60 * PCM_RATE_HZ * 2
+# The vendor ends a session after an hour; balancers end a silent one much sooner.
+AGE_S_MAX = 600.0
+WARM, WARM_MAX = 1, 4
+RETRY_S_FIRST, RETRY_S_MAX = 2.0, 60.0
+# What a server says that has no such sessions.
+_ABSENT = {400, 404, 405, 426, 501}
+
+
+class Dropped(Exception):
+    """The connection is gone."""
+
+
+class NoSession(EngineError):
+    """There are no realtime sessions here, or none for this model. `lasting`: nor will there
+    be soon."""
+
+    def __init__(self, message: str, *, lasting: bool) -> None:
+        super().__init__(message)
+        self.lasting = lasting
+
+
+class Session:
+    """One connection. `used`: it has heard somebody. `items`: what it has written down."""
+
+    def __init__(self, connection: AsyncRealtimeConnection, opened_s: float) -> None:
+        self._connection, self.opened_s = connection, opened_s
+        self._resampler = Resampler(PCM_RATE_HZ, RATE_HZ)
+        self._session: Mapping[str, object] = {}
+        self.used = False
+        self.items: set[str] = set()
+
+    @property
+    def is_open(self) -> bool:
+        # The SDK does not tell; its connection does.
+        return bool(self._connection._connection.state is State.OPEN)
+
+    async def configure(self, session: Mapping[str, object]) -> bool:
+        """Whether anything had to be changed. Raises `Dropped`."""
+        if session == self._session:
+            return False
+        self._session = session
+        await self._send({"type": "session.update", "session": session})
+        return True
+
+    async def do(self, request: Request) -> None:
+        """Raises `Dropped`."""
+        self.used = True
+        if isinstance(request, Append):
+            for start in range(0, len(request.sound), APPEND_BYTES_MAX):
+                part = request.sound[start : start + APPEND_BYTES_MAX]
+                await self._append(self._resampler.feed(part))
+        else:
+            await self._append(self._resampler.flush())
+            await self._send({"type": "input_audio_buffer.commit"})
+
+    async def receive(self) -> Event:
+        """The next event. Raises `Dropped`."""
+        try:
+            event = orjson.loads(await self._connection.recv_bytes())
+        except (ConnectionClosed, orjson.JSONDecodeError) as error:
+            raise Dropped(str(error)) from None
+        if not isinstance(event, dict):
+            raise Dropped("an event is an object")
+        return event
+
+    async def close(self) -> None:
+        with contextlib.suppress(WebSocketException, OSError):
+            await self._connection.close()
+
+    async def _append(self, sound: bytes) -> None:
+        if sound:
+            audio = base64.b64encode(sound).decode()
+            await self._send({"type": "input_audio_buffer.append", "audio": audio})
+
+    async def _send(self, event: Mapping[str, object]) -> None:
+        try:
+            await self._connection.send_raw(orjson.dumps(event).decode())
+        except (ConnectionClosed, OSError) as error:
+            raise Dropped(str(error)) from None
+
+
+async def open_session(
+    client: AsyncOpenAI, options: OpenAIOptions, session: Mapping[str, object]
+) -> Session:
+    """A session that is configured. Raises `NoSession` and other `EngineError`."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(options.connect_s):
+            manager = client.realtime.connect(
+                extra_query={"intent": "transcription"},
+                websocket_connection_options=_connection_options(options),
+            )
+            opened = Session(await manager.enter(), loop.time())
+            try:
+                await opened.configure(session)
+                await _configured(opened)
+            except BaseException:
+                await opened.close()
+                raise
+            return opened
+    except InvalidStatus as error:
+        raise _no_session(error) from None
+    except (InvalidHandshake, Dropped) as error:
+        logger.info("a transcription session ended at once: %s", type(error).__name__)
+        raise EngineError("OpenAI cannot be reached, or broke off") from None
+    except TimeoutError:
+        raise EngineError("OpenAI took too long") from None
+    except OSError as error:
+        raise NoSession(
+            f"OpenAI cannot be reached ({type(error).__name__})", lasting=False
+        ) from None
+
+
+def _connection_options(options: OpenAIOptions) -> WebSocketConnectionOptions:
+    told: dict[str, Any] = {
+        "max_size": MESSAGE_BYTES_MAX, "compression": None, "open_timeout": options.connect_s,
+        # Whoever waits for words notices a dead connection by its silence.
+        "ping_interval": None,
+        # A farewell is said and not waited for.
+        "close_timeout": 0.0,
+        "proxy": None if is_here(options) else True,
+    }  # fmt: skip
+    return cast("WebSocketConnectionOptions", told)
+
+
+async def _configured(session: Session) -> None:
+    while True:
+        event = await session.receive()
+        if event.get("type") == "session.updated":
+            return
+        if event.get("type") == "error":
+            told = event.get("error")
+            error = told if isinstance(told, dict) else {}
+            code, kind = str(error.get("code") or ""), str(error.get("type") or "")
+            if kind == "invalid_request_error" and code != "invalid_api_key":
+                logger.info("no transcription session: %s", code)
+                raise NoSession("OpenAI has no such session", lasting=True)
+            raise refusal(0, code or kind)
+
+
+def _no_session(error: InvalidStatus) -> EngineError:
+    status = error.response.status_code
+    logger.info("no transcription session: the vendor says %d", status)
+    if status in _ABSENT:
+        return NoSession("OpenAI has no realtime sessions here", lasting=True)
+    headers = {name.lower(): value for name, value in error.response.headers.raw_items()}
+    return refusal(status, "", retry_after_s=retry_after_s(headers))
+
+
+class WarmSessions:
+    """Sessions that are open before they are needed: `WARM` of them, and up to `WARM_MAX` once
+    sessions came back. `connect` opens a new one."""
+
+    def __init__(self, connect: Callable[[], Awaitable[Session]]) -> None:
+        self._connect = connect
+        self._idle: list[Session] = []
+        self._keeping: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+
+    @property
+    def warm(self) -> int:
+        return len(self._idle)
+
+    def keep(self) -> None:
+        """From now on have some open."""
+        if self._keeping is None:
+            self._keeping = asyncio.create_task(self._keep())
+
+    def take(self) -> Session | None:
+        """A session that is open, the youngest; None where there is none."""
+        self.keep()
+        self._changed.set()
+        while self._idle:
+            session = self._idle.pop()
+            if session.is_open and not self._is_old(session):
+                return session
+        return None
+
+    def give(self, session: Session) -> bool:
+        """Take back a session in which nothing of anybody is left; False: it is not wanted."""
+        if len(self._idle) >= WARM_MAX or not session.is_open or self._is_old(session):
+            return False
+        self._idle.append(session)
+        return True
+
+    async def close(self) -> None:
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+            self._keeping = None
+        idle, self._idle = self._idle, []
+        for session in idle:
+            await session.close()
+
+    def _is_old(self, session: Session) -> bool:
+        return asyncio.get_running_loop().time() - session.opened_s > AGE_S_MAX
+
+    async def _keep(self) -> None:
+        retry_s = RETRY_S_FIRST
+        while True:
+            self._changed.clear()
+            await self._drop_unfit()
+            wait_s = AGE_S_MAX / 10
+            if len(self._idle) < WARM:
+                try:
+                    self._idle.append(await self._connect())
+                    retry_s = RETRY_S_FIRST
+                except EngineError as error:
+                    logger.info("no warm session: %s", error)
+                    wait_s, retry_s = retry_s, min(retry_s * 2, RETRY_S_MAX)
+                    # Others ask as well; but not each of them makes us ask again.
+                    await asyncio.sleep(wait_s)
+                    continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._changed.wait()
+
+    async def _drop_unfit(self) -> None:
+        for session in list(self._idle):
+            if not session.is_open or self._is_old(session):
+                self._idle.remove(session)
+                await session.close()
