@@ -9,105 +9,83 @@ end for the final.
                  │ trimmed behind confirmed words
                  └── pause after 20 s, or the end of the sound ──► hear once more ──► final
 
+Looks of several streams wait in one queue (`engines.whisper_order`): finals before partials,
+each stream in its turn, and together where the machine makes a batch sooner than its looks one
+by one, which is measured when the weights are loaded. Nothing is looked at before the detector
+of voices has heard one in it, and what is heard must be believable (`engines.trust`).
+
 Nothing here touches the network: weights that are not whole on the disk are an error that says
-how to pull them. Partials begin only while the model is idle, so that finals never wait in a
-queue of guesses.
+how to pull them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import logging
 import os
 import sys
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from .agreement import LocalAgreement
 from .models import directory_of, missing_from
-from .speech import EngineError, PcmFrame, Transcript, Word
+from .speech import EngineError, EngineRefused, PcmFrame, Transcript, Word
+from .trust import Trust
+from .voicing import Voicing
+from .whisper_model import LANGUAGE_MS_MAX, Listener, load
+from .whisper_order import Ticket, next_batch
+from .whisper_stretch import Asking, Hearing, Stretch
 
-BYTES_PER_MS = 32
-HOP_MS = 1_000
-# Shorter sound than this is not worth a partial.
-FIRST_MS = 600
-TRIM_MS = 12_000
-# A stretch ends at the first pause after this long, and in any case after that long: Whisper's
-# own window is 30 s.
-STRETCH_MS, STRETCH_MS_MAX = 20_000, 28_000
-PAUSE_MS, CUT_WITHIN_MS, CUT_STEP_MS = 400, 2_000, 50
-# A peak below this, of 32,767, is silence however one turns it.
-QUIET = 100
-PROMPT_CHARS = HOTWORDS_CHARS = 200
-# Nobody speaks more; a model that repeats itself would otherwise fill its whole window.
-TOKENS_PER_S, TOKENS_SPARE, TOKENS_MAX = 15, 24, 220
-DETECT_FRAMES_MAX = 30_000 // 32
+HOTWORDS_CHARS = 200
+DETECT_FRAMES_MAX = LANGUAGE_MS_MAX // 32
+# How long an idle model waits for company, where it works in batches.
+GATHER_MS = 10
+# How often a final goes on where the model stopped too early.
+AGAIN_MAX = 2
 
-
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """When to believe a segment. Whisper makes words up in silence: it then says itself that
-    there may be no speech, is unsure of its words, or repeats itself."""
-
-    no_speech_max: float = 0.6
-    # How sure of its words it must be (mean log probability) where it doubts that it is speech.
-    doubtful_min: float = -0.5
-    logprob_min: float = -1.5
-    compression_max: float = 2.4
-
-    def believes(self, no_speech: float, logprob: float, compression: float) -> bool:
-        if no_speech > self.no_speech_max and logprob < self.doubtful_min:
-            return False
-        return logprob >= self.logprob_min and compression <= self.compression_max
-
-
-@dataclass(frozen=True, slots=True)
-class _Hearing:
-    """One look at one piece of sound. Times of its words count from the stream's start."""
-
-    sound: bytes
-    start_ms: int
-    language: str
-    hotwords: str
-    prompt: str
-    final: bool
-    task: str = "transcribe"
-    left: threading.Event = field(default_factory=threading.Event)
+_log = logging.getLogger(__name__)
 
 
 class WhisperSpeechToText:
     """A `SpeechToText`. `model` is a name ("base") or a directory of converted weights.
 
-    `decoders` hearings run at once, each on its share of the cores. Without `partials` only
-    finals are heard: half the work, for whoever does not listen live. `nice`: how far its
-    threads stand back behind others, 0 to 19."""
+    `decoders` batches are heard at once, each on its share of the cores; a batch is of
+    `batch_max` looks at most, measured when it is None. Without `partials` only finals are
+    heard: half the work, for whoever does not listen live. `nice`: how far its threads stand
+    back behind others, 0 to 19. `device`: auto, cpu or cuda."""
 
     def __init__(
         self, model: str, models_dir: Path, *, decoders: int = 1, trust: Trust | None = None,
-        partials: bool = True, nice: int = 0,
+        partials: bool = True, nice: int = 0, batch_max: int | None = None, device: str = "auto",
     ) -> None:  # fmt: skip
         self._name, self._directory = model, directory_of(model, models_dir)
         self._decoders, self._trust, self._partials = decoders, trust or Trust(), partials
+        self._batch_max, self._device = batch_max, device
         self._threads = ThreadPoolExecutor(
             decoders, thread_name_prefix="whisper", initializer=_stand_back, initargs=(nice,)
         )
-        self._model: Any = None
-        self._loading: asyncio.Future[Any] | None = None
-        self._counting = threading.Lock()
-        self._hearings = 0  # Running or waiting for a thread.
+        self._desk: _Desk | None = None
+        self._loading: asyncio.Future[tuple[Listener, int]] | None = None
+
+    @property
+    def device(self) -> str:
+        """What does the work, cpu or cuda; empty before the weights are loaded."""
+        return self._desk.listener.device if self._desk else ""
 
     async def start(self) -> None:
         """Load the weights. Raises `EngineError`; a later call tries again."""
-        await self._loaded()
+        await self._ready()
 
     async def close(self) -> None:
-        """Let go of the model; what is being heard is given up between two segments."""
+        """Let go of the model; what is being heard is given up between two steps."""
+        if self._desk is not None:
+            self._desk.close()
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
-        self._model = None
+        self._desk = None
 
     def transcribe(
         self, audio: AsyncIterator[PcmFrame], *, language: str, expected: Sequence[str] = ()
@@ -124,24 +102,23 @@ class WhisperSpeechToText:
     async def detect_language(self, frames: Sequence[PcmFrame]) -> str:
         """The language (ISO 639) of this sound, of which half a minute is heard at most. Raises
         `EngineError`."""
-        model = await self._loaded()
-        if not model.model.is_multilingual:
+        desk = await self._ready()
+        if not desk.listener.multilingual:
             return "en"
         sound = b"".join(frame.samples for frame in frames[:DETECT_FRAMES_MAX])
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, _language, model, sound)
+        return await loop.run_in_executor(self._threads, desk.listener.language, sound)
 
     async def _heard_as(
         self, task: str, audio: AsyncIterator[PcmFrame], language: str, expected: Sequence[str]
     ) -> AsyncGenerator[Transcript, None]:
-        model = await self._loaded()
-        language = language.casefold().partition("-")[0]
-        if not model.model.is_multilingual and language != "en":
-            raise EngineError(f"The weights of {self._name} understand English only.")
-        if not model.model.is_multilingual and task == "translate":
-            raise EngineError(f"The weights of {self._name} cannot translate.")
-        stretch = _Stretch(language, ", ".join(expected)[:HOTWORDS_CHARS], task=task)
-        guess: _Guess | None = None
+        desk = await self._ready()
+        asking = Asking(
+            task, self._understood(desk.listener, task, language),
+            ", ".join(expected)[:HOTWORDS_CHARS],
+        )  # fmt: skip
+        stretch = Stretch(asking, Voicing(desk.listener.network))
+        guess: _Look | None = None
         try:
             async for frame in audio:
                 stretch.hear(frame.samples)
@@ -153,48 +130,31 @@ class WhisperSpeechToText:
                     _give_up(guess)
                     guess = None
                     rest = stretch.cut()
-                    yield await self._final(stretch)
+                    yield await _final(desk, stretch)
                     stretch = rest
-                elif guess is None and self._is_free() and stretch.is_due():
-                    guess = self._hear(stretch.hearing(final=False))
+                elif guess is None and self._partials and stretch.is_due():
+                    guess = desk.look(stretch, final=False)
             _give_up(guess)
-            last = await self._final(stretch)
+            last = await _final(desk, stretch)
             if last.text or not stretch.follows:
                 yield last
         finally:
             _give_up(guess)
 
-    def _is_free(self) -> bool:
-        """Whether a partial would keep no final waiting."""
-        return self._partials and self._hearings < self._decoders
+    def _understood(self, listener: Listener, task: str, language: str) -> str:
+        """The language by the name that the model has for it. Raises `EngineRefused`."""
+        code = language.casefold().partition("-")[0]
+        if not listener.multilingual and code != "en":
+            raise EngineRefused(f"The weights of {self._name} understand English only.")
+        if not listener.multilingual and task == "translate":
+            raise EngineRefused(f"The weights of {self._name} cannot translate.")
+        if code not in listener.languages:
+            raise EngineRefused(f"Whisper does not understand {language[:20]!r}.")
+        return code
 
-    async def _final(self, stretch: _Stretch) -> Transcript:
-        if stretch.is_silent():
-            return stretch.final(())
-        guess = self._hear(stretch.hearing(final=True))
-        try:
-            return stretch.final(await guess.words)
-        finally:
-            _give_up(guess)
-
-    def _hear(self, hearing: _Hearing) -> _Guess:
-        with self._counting:
-            self._hearings += 1
-        try:
-            job = self._threads.submit(_words, self._model, self._trust, hearing)
-        except RuntimeError as error:
-            self._heard(None)
-            raise EngineError("The recogniser is shutting down.") from error
-        job.add_done_callback(self._heard)
-        return _Guess(hearing, asyncio.wrap_future(job))
-
-    def _heard(self, _: Future[list[Word]] | None) -> None:
-        with self._counting:
-            self._hearings -= 1
-
-    async def _loaded(self) -> Any:
-        if self._model is not None:
-            return self._model
+    async def _ready(self) -> _Desk:
+        if self._desk is not None:
+            return self._desk
         if missing := missing_from(self._directory):
             raise EngineError(
                 f"Whisper's weights are not here ({', '.join(missing)} missing). "
@@ -202,135 +162,146 @@ class WhisperSpeechToText:
             )
         if self._loading is None or self._loading.done():
             loop = asyncio.get_running_loop()
-            self._loading = loop.run_in_executor(
-                self._threads, _load, self._directory, self._decoders
-            )
+            self._loading = loop.run_in_executor(self._threads, self._load)
         # Shielded: the caller who happened to come first may leave.
-        self._model = await asyncio.shield(self._loading)
-        return self._model
+        listener, batch_max = await asyncio.shield(self._loading)
+        if self._desk is None:
+            self._desk = _Desk(listener, self._threads, self._decoders, batch_max)
+        return self._desk
+
+    def _load(self) -> tuple[Listener, int]:
+        listener = load(
+            self._directory, decoders=self._decoders, trust=self._trust, device=self._device
+        )
+        batch_max = self._batch_max or listener.batch_that_pays()
+        _log.info(
+            "Whisper %s works on %s, %d looks at a time", self._name, listener.device, batch_max
+        )
+        return listener, batch_max
 
 
-@dataclass(frozen=True, slots=True)
-class _Guess:
-    """A hearing under way."""
+async def _final(desk: _Desk, stretch: Stretch) -> Transcript:
+    """The last of a stretch; heard on from its last word where somebody still speaks there."""
+    words: list[Word] = []
+    if not stretch.is_silent():
+        look = desk.look(stretch, final=True)
+        for _ in range(1 + AGAIN_MAX):
+            try:
+                found = await look.words
+            finally:
+                _give_up(look)
+            words += found
+            rest = stretch.left_out(look.hearing, found) if look.hearing else None
+            if rest is None:
+                break
+            look = desk.ask(rest.asking, _given(rest), final=True)
+    return stretch.final(words)
 
-    hearing: _Hearing
+
+def _given(hearing: Hearing) -> Callable[[], Hearing]:
+    return lambda: hearing
+
+
+@dataclass(eq=False, slots=True)
+class _Look:
+    """A look that waits or is under way. Its sound is taken when its turn has come."""
+
+    ticket: Ticket
+    make: Callable[[], Hearing]
     words: asyncio.Future[list[Word]]
+    hearing: Hearing | None = None
 
 
-def _give_up(guess: _Guess | None) -> None:
-    if guess is not None:
-        guess.hearing.left.set()
-        guess.words.cancel()
+def _give_up(look: _Look | None) -> None:
+    if look is not None:
+        if look.hearing is not None:
+            look.hearing.left.set()
+        if not look.words.cancel() and not look.words.cancelled():
+            look.words.exception()  # Nobody else will ask whether it failed.
 
 
-class _Stretch:
-    """The sound since the last final, and what is known of its words."""
+class _Desk:
+    """Where looks of all streams wait for a decoder. Lives in the event loop."""
 
     def __init__(
-        self, language: str, hotwords: str, start_ms: int = 0, prompt: str = "",
-        task: str = "transcribe",
-    ) -> None:  # fmt: skip
-        self._language, self._hotwords, self._prompt = language, hotwords, prompt
-        self._task = task
-        self._start_ms = start_ms
-        self._sound = bytearray()
-        self._sound_ms = start_ms  # Where the kept sound begins.
-        self._looked_ms = start_ms
-        self._loudest = 0
-        self._agreement = LocalAgreement()
+        self, listener: Listener, threads: ThreadPoolExecutor, decoders: int, batch_max: int
+    ) -> None:
+        self.listener = listener
+        self._threads, self._decoders, self._batch_max = threads, decoders, batch_max
+        self._waiting: list[_Look] = []
+        self._busy: list[list[_Look]] = []
+        self._gathering: asyncio.TimerHandle | None = None
 
-    @property
-    def _end_ms(self) -> int:
-        return self._sound_ms + len(self._sound) // BYTES_PER_MS
+    def look(self, stretch: Stretch, *, final: bool) -> _Look:
+        return self.ask(stretch.asking, lambda: stretch.hearing(final=final), final=final)
 
-    @property
-    def follows(self) -> bool:
-        """Whether a final has already been given before this stretch."""
-        return self._start_ms > 0
+    def ask(self, asking: Asking, make: Callable[[], Hearing], *, final: bool) -> _Look:
+        """A look at what `make` gives when its turn has come."""
+        loop = asyncio.get_running_loop()
+        ticket = Ticket(final, (final, asking.task, asking.language), round(loop.time() * 1_000))
+        look = _Look(ticket, make, loop.create_future())
+        self._waiting.append(look)
+        if self._batch_max == 1 or len(self._waiting) >= self._batch_max:
+            self._begin()
+        elif self._gathering is None:
+            self._gathering = loop.call_later(GATHER_MS / 1_000, self._begin)
+        return look
 
-    def hear(self, samples: bytes) -> None:
-        self._sound += samples
-        self._loudest = max(self._loudest, _peak(samples))
+    def _begin(self) -> None:
+        """Give every idle decoder what goes next."""
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+        self._waiting = [look for look in self._waiting if not look.words.done()]
+        while self._waiting and len(self._busy) < self._decoders:
+            places = next_batch([look.ticket for look in self._waiting], self._batch_max)
+            batch = [self._waiting[place] for place in places]
+            self._waiting = [look for look in self._waiting if look not in batch]
+            self._hear(batch)
 
-    def is_due(self) -> bool:
-        """Whether another look is worth it."""
-        wait_ms = HOP_MS if self._looked_ms > self._start_ms else FIRST_MS
-        return self._end_ms - self._looked_ms >= wait_ms and not self.is_silent()
+    def _hear(self, batch: list[_Look]) -> None:
+        hearings = []
+        for look in batch:
+            look.hearing = look.make()
+            hearings.append(look.hearing)
+        loop = asyncio.get_running_loop()
+        try:
+            job = loop.run_in_executor(self._threads, self.listener.hear, hearings)
+        except RuntimeError:
+            for look in batch:
+                _fail(look, EngineError("The recogniser is shutting down."))
+            return
+        self._busy.append(batch)
+        job.add_done_callback(lambda done: self._heard(batch, done))
 
-    def is_silent(self) -> bool:
-        return self._loudest < QUIET
+    def _heard(self, batch: list[_Look], job: asyncio.Future[list[list[Word]]]) -> None:
+        self._busy.remove(batch)
+        error = None if job.cancelled() else job.exception()
+        for place, look in enumerate(batch):
+            if job.cancelled():
+                _fail(look, EngineError("The recogniser is shutting down."))
+            elif error is not None:
+                _fail(look, error)
+            elif not look.words.done():
+                look.words.set_result(job.result()[place])
+        self._begin()
 
-    def hearing(self, *, final: bool) -> _Hearing:
-        self._looked_ms = self._end_ms
-        said = "".join(word.text for word in self._agreement.confirmed)
-        prompt = (self._prompt + said)[-PROMPT_CHARS:] if self._is_trimmed else self._prompt
-        return _Hearing(
-            bytes(self._sound), self._sound_ms, self._language, self._hotwords, prompt, final,
-            self._task,
-        )  # fmt: skip
-
-    @property
-    def _is_trimmed(self) -> bool:
-        return self._sound_ms > self._start_ms
-
-    def take(self, guess: Sequence[Word]) -> bool:
-        """Learn from a look; whether it confirmed anything. Long sound loses what is sure."""
-        confirmed = bool(self._agreement.feed(guess))
-        sure_ms = min(self._agreement.confirmed_ms, self._end_ms)
-        if self._end_ms - self._sound_ms > TRIM_MS and sure_ms > self._sound_ms:
-            del self._sound[: (sure_ms - self._sound_ms) * BYTES_PER_MS]
-            self._sound_ms = sure_ms
-        return confirmed
-
-    def must_end(self) -> bool:
-        length_ms = self._end_ms - self._start_ms
-        if length_ms < STRETCH_MS:
-            return False
-        pause = self._sound[-PAUSE_MS * BYTES_PER_MS :]
-        return length_ms >= STRETCH_MS_MAX or _peak(pause) < max(QUIET, self._loudest // 20)
-
-    def cut(self) -> _Stretch:
-        """End here, or a little before where that is quieter; the rest begins the next."""
-        keep = _quietest(self._sound)
-        rest = self._sound[keep:]
-        del self._sound[keep:]
-        said = "".join(word.text for word in self._agreement.confirmed)[-PROMPT_CHARS:]
-        following = _Stretch(self._language, self._hotwords, self._end_ms, said, self._task)
-        following.hear(bytes(rest))
-        return following
-
-    def partial(self) -> Transcript:
-        return self._transcript(self._agreement.confirmed, final=False)
-
-    def final(self, guess: Sequence[Word]) -> Transcript:
-        return self._transcript(self._agreement.finish(guess), final=True)
-
-    def _transcript(self, words: Sequence[Word], *, final: bool) -> Transcript:
-        # Whisper's words bring their own spaces, where the language has any.
-        text = "".join(word.text for word in words).strip()
-        plain = tuple(Word(word.text.strip(), word.start_ms, word.end_ms) for word in words)
-        return Transcript(text, final, self._start_ms, self._end_ms, plain)
+    def close(self) -> None:
+        """Fail what waits, and give up what is under way."""
+        waiting, self._waiting = self._waiting, []
+        for look in waiting:
+            _fail(look, EngineError("The recogniser is shutting down."))
+        for look in itertools.chain(*self._busy):
+            if look.hearing is not None:
+                look.hearing.left.set()
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
 
 
-def _load(directory: Path, decoders: int) -> Any:
-    import ctranslate2
-    import faster_whisper
-
-    on_gpu = ctranslate2.get_cuda_device_count() > 0
-    try:
-        return faster_whisper.WhisperModel(
-            str(directory),
-            device="cuda" if on_gpu else "cpu",
-            compute_type="auto",
-            num_workers=decoders,
-            local_files_only=True,
-        )
-    # What these libraries raise for damaged files: anything that parsing can.
-    except (RuntimeError, ValueError, OSError, KeyError, TypeError) as error:
-        raise EngineError(
-            f"Whisper's weights in {directory.name} cannot be used; pull them again."
-        ) from error
+def _fail(look: _Look, error: BaseException) -> None:
+    if not look.words.done():
+        look.words.set_exception(error)
 
 
 def _stand_back(nice: int) -> None:
@@ -339,76 +310,3 @@ def _stand_back(nice: int) -> None:
     if nice and sys.platform == "linux":
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
-
-
-def _language(model: Any, sound: bytes) -> str:
-    """Runs in a thread."""
-    import numpy as np
-
-    try:
-        found, *_ = model.detect_language(np.frombuffer(sound, "<i2").astype(np.float32) / 32_768)
-    except (RuntimeError, ValueError) as error:
-        raise EngineError("Whisper could not tell the language of this sound.") from error
-    return str(found)
-
-
-def _words(model: Any, trust: Trust, hearing: _Hearing) -> list[Word]:
-    """The words of a piece of sound; none once nobody waits for them. Runs in a thread."""
-    import numpy as np
-
-    sound = np.frombuffer(hearing.sound, "<i2")
-    found: list[Word] = []
-    if hearing.left.is_set():
-        return found
-    try:
-        segments, _ = model.transcribe(
-            sound.astype(np.float32) / 32_768,
-            language=hearing.language,
-            task=hearing.task,
-            beam_size=3 if hearing.final else 1,
-            temperature=0.0,
-            condition_on_previous_text=False,
-            initial_prompt=hearing.prompt or None,
-            hotwords=hearing.hotwords or None,
-            word_timestamps=True,
-            max_new_tokens=min(TOKENS_MAX, TOKENS_SPARE + TOKENS_PER_S * len(sound) // 16_000),
-        )
-        for segment in segments:
-            if hearing.left.is_set():
-                break
-            if trust.believes(
-                segment.no_speech_prob, segment.avg_logprob, segment.compression_ratio
-            ):
-                found += _audible(segment.words or (), hearing)
-    except (RuntimeError, ValueError) as error:
-        raise EngineError("Whisper could not make sense of this sound or language.") from error
-    return found
-
-
-def _audible(words: Sequence[Any], hearing: _Hearing) -> list[Word]:
-    """The words that lie where there is any sound at all, with their times in the stream."""
-    length_ms = len(hearing.sound) // BYTES_PER_MS
-    kept = []
-    for word in words:
-        start_ms = min(max(0, round(word.start * 1_000)), length_ms)
-        end_ms = min(max(start_ms, round(word.end * 1_000)), length_ms)
-        span = hearing.sound[start_ms * BYTES_PER_MS : max(end_ms, start_ms + 1) * BYTES_PER_MS]
-        if _peak(span) >= QUIET:
-            kept.append(Word(word.word, hearing.start_ms + start_ms, hearing.start_ms + end_ms))
-    return kept
-
-
-def _peak(sound: bytes | bytearray) -> int:
-    """The loudest sample, 0 to 32,768; of no sound 0."""
-    import numpy as np
-
-    samples = np.frombuffer(bytes(sound), "<i2")
-    return int(np.abs(samples.astype(np.int32)).max()) if samples.size else 0
-
-
-def _quietest(sound: bytearray) -> int:
-    """Where to cut so that no word is torn: behind the quietest moment near the end."""
-    step = CUT_STEP_MS * BYTES_PER_MS
-    last = len(sound) - len(sound) % 2
-    first = max(step, last - CUT_WITHIN_MS * BYTES_PER_MS)
-    return min(range(last, first - 1, -step), key=lambda at: _peak(sound[at - step : at]))

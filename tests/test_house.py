@@ -36,9 +36,16 @@ PURE = {
     "engines.stretches", "engines.languages", "engines.aliases", "voice_server.web.transcripts",
     "engines.lesson_en", "engines.lesson_ru", "engines.matching",
     "engines.chat_messages", "engines.chat_stream", "engines.offline_tools",
+    "engines.openai_hearing",
     "engines.tool_arguments", "engines.tool_results", "engines.spoken_values",
     "engines.utterance", "engines.json_schema", "engines.health", "engines.continuing",
-    "engines.resuming",
+    "engines.resuming", "engines.word_times", "voice_server.bench.words",
+    "engines.normalising", "engines.normalising.agreement", "engines.normalising.english",
+    "engines.normalising.english_words", "engines.normalising.figures",
+    "engines.normalising.marks", "engines.normalising.normalise", "engines.normalising.nouns",
+    "engines.normalising.numerals", "engines.normalising.roman", "engines.normalising.russian",
+    "engines.normalising.russian_words", "engines.normalising.spans",
+    "engines.normalising.tongue",
     "billing.pricing", "billing.postings", "billing.engine_prices", "billing.turn_facts",
     "voice_server.bench.figures", "voice_server.bench.interruptions",
     "voice_server.calls.events", "voice_server.calls.rules", "voice_server.calls.endpointing",
@@ -56,7 +63,7 @@ PURE = {
     "voice_server.calls.realtime.tools", "voice_server.calls.realtime.responses",
 }  # fmt: skip
 # Pure modules may also use these: they compute and touch nothing.
-PURE_PACKAGES = {"openai", "pydantic", "orjson"}
+PURE_PACKAGES = {"openai", "pydantic", "orjson", "num2words"}
 IMPURE_STDLIB = {
     "asyncio", "socket", "time", "threading", "os", "random", "logging", "subprocess", "secrets",
     "multiprocessing", "pathlib", "tempfile",

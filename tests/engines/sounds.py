@@ -9,7 +9,10 @@ import wave
 import numpy as np
 import numpy.typing as npt
 
+from engines.speech import PCM_FRAME_BYTES, PCM_RATE_HZ, PcmFrame
+
 Samples = npt.NDArray[np.int16]
+NOT_SPEECH = ("white", "brown", "fan", "hum", "clicks", "tones", "silence")
 
 
 def sine(hz: float, rate_hz: int, seconds: float = 1.0, amplitude: int = 16_000) -> Samples:
@@ -24,6 +27,38 @@ def noise(samples: int, amplitude: int = 8_000, seed: int = 1) -> Samples:
 
 def samples_of(pcm: bytes) -> Samples:
     return np.frombuffer(pcm, np.int16)
+
+
+def not_speech(kind: str, seconds: int, seed: int = 1) -> list[PcmFrame]:
+    """Sound that a microphone brings and nobody said: white or brown noise, a fan, the hum of
+    the mains, clicks of a keyboard, rising tones, or silence."""
+    count = seconds * PCM_RATE_HZ
+    white = np.random.default_rng(seed).standard_normal(count)
+    times = np.arange(count) / PCM_RATE_HZ
+    match kind:
+        case "white":
+            sound = white * 2_000
+        case "brown":
+            sound = np.cumsum(white - white.mean())
+            sound *= 6_000 / np.abs(sound).max()
+        case "fan":
+            sound = np.convolve(white, np.ones(24) / 24, "same") * 6_000
+            sound *= 1 + 0.2 * np.sin(2 * np.pi * 11 * times)
+        case "hum":
+            tones = [3_000 / n * np.sin(2 * np.pi * 50 * n * times) for n in (1, 2, 3, 5)]
+            sound = np.sum(tones, axis=0)
+        case "clicks":
+            sound = np.zeros(count)
+            sound[:: PCM_RATE_HZ // 5] = 20_000
+        case "tones":
+            sound = 5_000 * np.sin(2 * np.pi * (300 + 200 * (times // 1)) * times)
+        case _:
+            sound = np.zeros(count)
+    pcm = np.clip(sound, -32_768, 32_767).astype("<i2").tobytes()
+    whole = len(pcm) // PCM_FRAME_BYTES * PCM_FRAME_BYTES
+    return [
+        PcmFrame(pcm[at : at + PCM_FRAME_BYTES]) for at in range(0, whole, PCM_FRAME_BYTES)
+    ]
 
 
 def loudness(pcm: bytes) -> float:

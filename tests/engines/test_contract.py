@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import cast
@@ -9,16 +10,41 @@ from typing import cast
 import pytest
 
 from engines.espeak import EspeakTextToSpeech
+from engines.openai_speech import OpenAITextToSpeech
+from engines.openai_transcription import OpenAISpeechToText
 from engines.scripted import ScriptedDialogue, ScriptedSpeechToText, ScriptedTextToSpeech
 from engines.speech import Dialogue, PcmFrame, SpeechToText, TextToSpeech
 from engines.sphinx import SphinxSpeechToText
 from engines.tutor import Tutor
-from engines.whisper import Trust, WhisperSpeechToText
+from engines.vendors import OpenAIOptions
+from engines.whisper import WhisperSpeechToText
+from tests.vendors.openai_http import OpenAIServer
 
 from . import contract
+from .tiny_whisper import CREDULOUS
 
-# Random weights are sure of nothing.
-CREDULOUS = Trust(no_speech_max=1, doubtful_min=-99, logprob_min=-99, compression_max=99)
+
+@contextlib.asynccontextmanager
+async def openai_ears() -> AsyncIterator[SpeechToText]:
+    async with OpenAIServer() as server:
+        engine = OpenAISpeechToText(OpenAIOptions(server.key, server.base_url))
+        await engine.start()
+        yield engine
+        await engine.close()
+
+
+@contextlib.asynccontextmanager
+async def openai_voice() -> AsyncIterator[TextToSpeech]:
+    async with OpenAIServer() as server:
+        engine = OpenAITextToSpeech(OpenAIOptions(server.key, server.base_url))
+        await engine.start()
+        yield engine
+        await engine.close()
+
+
+# Vendors' engines against the vendors' servers of the tests.
+VENDOR_EARS = {"openai": openai_ears}
+VENDOR_VOICES = {"openai": openai_voice}
 
 
 def made(name: str, request: pytest.FixtureRequest) -> SpeechToText:
@@ -34,6 +60,10 @@ def made(name: str, request: pytest.FixtureRequest) -> SpeechToText:
 
 @pytest.fixture
 async def recogniser(request: pytest.FixtureRequest) -> AsyncIterator[SpeechToText]:
+    if request.param in VENDOR_EARS:
+        async with VENDOR_EARS[request.param]() as vendors:
+            yield vendors
+        return
     engine = made(request.param, request)
     if isinstance(engine, SphinxSpeechToText | WhisperSpeechToText):
         await engine.start()
@@ -56,7 +86,7 @@ NOT_FOR_SCRIPTED = {
 }  # fmt: skip
 RECOGNISERS = [
     pytest.param(name, check, id=f"{name}-{check.__name__}")
-    for name in ("sphinx", "whisper", "scripted")
+    for name in ("sphinx", "whisper", "scripted", *VENDOR_EARS)
     for check in contract.RECOGNISER_CHECKS
     if name != "scripted" or check not in NOT_FOR_SCRIPTED
 ]
@@ -72,6 +102,13 @@ async def test_a_recogniser(
 @pytest.mark.parametrize("check", contract.VOICE_CHECKS, ids=lambda check: check.__name__)
 async def test_espeak(check: contract.Check, espeak: EspeakTextToSpeech) -> None:
     await check(espeak)
+
+
+@pytest.mark.parametrize("name", VENDOR_VOICES)
+@pytest.mark.parametrize("check", contract.VOICE_CHECKS, ids=lambda check: check.__name__)
+async def test_a_vendors_voice(check: contract.Check, name: str) -> None:
+    async with VENDOR_VOICES[name]() as voice:
+        await check(voice)
 
 
 @pytest.mark.parametrize("check", contract.VOICE_CHECKS, ids=lambda check: check.__name__)

@@ -16,14 +16,14 @@ from engines.recordings import Recordings
 from engines.speech import EngineError, PcmFrame, SpeechToText, Transcript, Word
 from engines.sphinx import SphinxSpeechToText
 from engines.stretches import Passage
-from engines.whisper import Trust, WhisperSpeechToText
+from engines.whisper import WhisperSpeechToText
 from tests.calls.exchange import nothing_left
 from tests.human_speech import HumanSpeech
 
 from .sounds import noise, wave_file
+from .tiny_whisper import CREDULOUS
 
 PATIENCE_S = 240.0
-CREDULOUS = Trust(no_speech_max=1, doubtful_min=-99, logprob_min=-99, compression_max=99)
 
 
 class Counting:

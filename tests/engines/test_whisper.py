@@ -1,27 +1,28 @@
-"""Whisper's own rules: weights, trust, stretches, and who may wait for whom."""
+"""Whisper's own rules: weights, noise, batches, and who may wait for whom."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from engines import whisper
 from engines.models import NEEDED
-from engines.speech import EngineError, PcmFrame, Word
-from engines.whisper import Trust, WhisperSpeechToText
+from engines.speech import EngineError, EngineRefused, PcmFrame, Word
+from engines.voicing import Voicing
+from engines.whisper import WhisperSpeechToText
+from engines.whisper_model import Listener
+from engines.whisper_stretch import Asking, Hearing, Stretch
 
 from .contract import PATIENCE_S, SILENT, spoken
-
-CREDULOUS = Trust(no_speech_max=1, doubtful_min=-99, logprob_min=-99, compression_max=99)
-LOUD = b"\x00\x20" * 16  # One millisecond.
-HUSH = b"\x00\x00" * 16
+from .sounds import NOT_SPEECH, not_speech
+from .tiny_whisper import CREDULOUS
 
 
 async def texts(engine: WhisperSpeechToText, frames: list[PcmFrame], language: str) -> list[str]:
@@ -77,18 +78,19 @@ async def test_languages_are_the_models(
     engine: WhisperSpeechToText, english: list[PcmFrame]
 ) -> None:
     assert (await texts(engine, english[:60], "ru-RU"))[-1]
-    with pytest.raises(EngineError):
+    with pytest.raises(EngineRefused, match="'xx'"):
         await texts(engine, english[:60], "xx")
 
 
 async def test_weights_of_one_language_refuse_another(
     engine: WhisperSpeechToText, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await engine.start()
-    only_english = SimpleNamespace(model=SimpleNamespace(is_multilingual=False))
-    monkeypatch.setattr(engine, "_model", only_english)
-    with pytest.raises(EngineError, match="English only"):
+    monkeypatch.setattr(Listener, "multilingual", False)
+    with pytest.raises(EngineRefused, match="English only"):
         await texts(engine, [SILENT], "ru")
+    with pytest.raises(EngineRefused, match="cannot translate"):
+        await anext(engine.translate(spoken([SILENT]), language="en"))
+    assert await engine.detect_language([SILENT]) == "en"
 
 
 async def test_a_closed_engine_says_so(whisper_weights: Path, english: list[PcmFrame]) -> None:
@@ -101,164 +103,186 @@ async def test_a_closed_engine_says_so(whisper_weights: Path, english: list[PcmF
             pass
 
 
-# Trust.
-
-
-def test_what_is_believed() -> None:
-    trust = Trust()
-    assert trust.believes(no_speech=0.1, logprob=-0.3, compression=1.5)
-    assert trust.believes(no_speech=0.9, logprob=-0.2, compression=1.5)
-    assert not trust.believes(no_speech=0.9, logprob=-0.8, compression=1.5)
-    assert not trust.believes(no_speech=0.1, logprob=-2.0, compression=1.5)
-    assert not trust.believes(no_speech=0.1, logprob=-0.3, compression=3.0)
-
-
-async def test_a_model_that_is_sure_of_nothing_is_not_believed(
-    whisper_weights: Path, english: list[PcmFrame]
-) -> None:
-    engine = WhisperSpeechToText("tiny", whisper_weights)
-    assert await texts(engine, english, "en") == [""]
-    await engine.close()
-
-
-class Inventive:
-    """A model that always hears two words, the second of them after the first second."""
-
-    model = SimpleNamespace(is_multilingual=True)
-
-    def __init__(self, no_speech: float = 0.0) -> None:
-        self.no_speech = no_speech
-        self.calls: list[dict[str, object]] = []
-
-    def transcribe(self, sound: object, **options: object) -> tuple[list[object], None]:
-        self.calls.append(options)
-        words = [
-            SimpleNamespace(word=" Thank", start=0.1, end=0.4),
-            SimpleNamespace(word=" you.", start=1.1, end=1.4),
-        ]
-        segment = SimpleNamespace(
-            words=words, no_speech_prob=self.no_speech, avg_logprob=-0.6, compression_ratio=1.0
-        )
-        return [segment], None
-
-
-def hearing(sound: bytes, **changes: object) -> whisper._Hearing:
-    plain = {"start_ms": 0, "language": "en", "hotwords": "", "prompt": "", "final": True}
-    return whisper._Hearing(sound, **{**plain, **changes})  # type: ignore[arg-type]
-
-
-def test_words_heard_in_silence_are_dropped() -> None:
-    sound = LOUD * 1_000 + HUSH * 1_000
-    heard = whisper._words(Inventive(), Trust(), hearing(sound, start_ms=5_000))
-    assert heard == [Word(" Thank", 5_100, 5_400)]
-
-
-def test_a_segment_that_may_be_no_speech_is_dropped() -> None:
-    assert whisper._words(Inventive(no_speech=0.9), Trust(), hearing(LOUD * 2_000)) == []
-
-
-def test_nobody_hears_for_someone_who_has_left() -> None:
-    model, left = Inventive(), hearing(LOUD * 2_000)
-    left.left.set()
-    assert whisper._words(model, Trust(), left) == []
-    assert model.calls == []
-
-
-def test_expected_words_and_what_was_said_guide_the_model() -> None:
-    model = Inventive()
-    whisper._words(model, Trust(), hearing(LOUD, hotwords="noun, verb", prompt="The word is"))
-    assert model.calls[0]["hotwords"] == "noun, verb"
-    assert model.calls[0]["initial_prompt"] == "The word is"
-    assert model.calls[0]["language"] == "en"
-
-
-# Stretches.
-
-
-def heard_so_far(stretch: whisper._Stretch, ms: int, *, loud: bool = True) -> None:
-    for _ in range(ms // 32):
-        stretch.hear((LOUD if loud else HUSH) * 32)
-
-
-def test_looks_are_a_second_apart_and_silence_is_not_looked_at() -> None:
-    stretch = whisper._Stretch("en", "")
-    heard_so_far(stretch, 5_000, loud=False)
-    assert not stretch.is_due()
-    heard_so_far(stretch, 64)
-    assert stretch.is_due()
-    stretch.hearing(final=False)
-    heard_so_far(stretch, 960)
-    assert not stretch.is_due()
-    heard_so_far(stretch, 64)
-    assert stretch.is_due()
-
-
-def test_a_long_stretch_forgets_the_sound_of_confirmed_words() -> None:
-    stretch = whisper._Stretch("en", "")
-    heard_so_far(stretch, 13_000)
-    guess = [Word(" one", 0, 500), Word(" two", 500, 6_000), Word(" three", 6_000, 9_000)]
-    assert not stretch.take(guess)
-    assert stretch.take(guess)
-    assert stretch.partial().text == "one two three"
-    look = stretch.hearing(final=False)
-    assert look.start_ms == 9_000
-    assert len(look.sound) < 4_100 * whisper.BYTES_PER_MS
-    assert look.prompt == " one two three"
-    assert stretch.final([Word(" four", 9_100, 9_500)]).text == "one two three four"
-
-
-def test_a_stretch_ends_in_a_pause_or_at_its_limit() -> None:
-    stretch = whisper._Stretch("en", "")
-    heard_so_far(stretch, 19_000)
-    heard_so_far(stretch, 500, loud=False)
-    assert not stretch.must_end()
-    heard_so_far(stretch, 600, loud=False)
-    assert stretch.must_end()
-    endless = whisper._Stretch("en", "")
-    heard_so_far(endless, 27_000)
-    assert not endless.must_end()
-    heard_so_far(endless, 1_100)
-    assert endless.must_end()
-
-
-def test_a_cut_loses_no_sound_and_falls_into_the_quietest_moment() -> None:
-    stretch = whisper._Stretch("en", "")
-    heard_so_far(stretch, 27_008)
-    heard_so_far(stretch, 128, loud=False)
-    heard_so_far(stretch, 960)
-    before = stretch.hearing(final=True).sound
-    rest = stretch.cut()
-    first, second = stretch.hearing(final=True), rest.hearing(final=True)
-    assert first.sound + second.sound == before
-    assert 27_008 <= second.start_ms <= 27_136 + whisper.CUT_STEP_MS
-    assert rest.follows and not stretch.follows
-
-
-def test_languages_without_spaces_get_none() -> None:
-    stretch = whisper._Stretch("ja", "")
-    heard_so_far(stretch, 1_000)
-    assert stretch.final([Word("動", 0, 300), Word("詞", 300, 600)]).text == "動詞"
-
-
 # Who waits for whom.
 
 
-async def test_partials_do_not_queue_behind_one_another(
+async def test_each_stream_has_one_look_waiting_and_finals_go_first(
     engine: WhisperSpeechToText, english: list[PcmFrame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waiting: list[int] = []
-    hear = WhisperSpeechToText._hear
+    waiting: list[list[bool]] = []
+    begin = whisper._Desk._begin
 
-    def watched(self: WhisperSpeechToText, hearing: whisper._Hearing) -> whisper._Guess:
-        if not hearing.final:
-            waiting.append(self._hearings)
-        return hear(self, hearing)
+    def watched(self: whisper._Desk) -> None:
+        before = [look.ticket for look in self._waiting if not look.words.done()]
+        begin(self)
+        left = [look.ticket for look in self._waiting]
+        chosen = [ticket.final for ticket in before if ticket not in left]
+        waiting.append([ticket.final for ticket in before])
+        if chosen and any(ticket.final for ticket in before):
+            assert all(chosen), "a partial went before a final"
 
-    monkeypatch.setattr(WhisperSpeechToText, "_hear", watched)
+    monkeypatch.setattr(whisper._Desk, "_begin", watched)
     await asyncio.gather(*(texts(engine, english, "en") for _ in range(4)))
-    assert waiting
-    assert set(waiting) == {0}
-    assert engine._hearings == 0
+    assert max(map(len, waiting)) >= 2, "nobody ever waited, so nothing was proved"
+    assert all(len(each) <= 4 for each in waiting)
+
+
+async def test_streams_share_a_batch_where_the_machine_likes_batches(
+    whisper_weights: Path, english: list[PcmFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    hear = Listener.hear
+
+    def counted(self: Listener, hearings: Sequence[Hearing]) -> list[list[Word]]:
+        sizes.append(len(hearings))
+        return hear(self, hearings)
+
+    monkeypatch.setattr(Listener, "hear", counted)
+    engine = WhisperSpeechToText(
+        "tiny", whisper_weights, trust=CREDULOUS, partials=False, batch_max=4
+    )
+    await engine.start()
+    heard = await asyncio.gather(*(texts(engine, english, "en") for _ in range(6)))
+    await engine.close()
+    assert all(len(each) == 1 and each[0] for each in heard)
+    assert max(sizes) > 1
+    assert max(sizes) <= 4
+    assert sum(sizes) >= 6
+
+
+async def test_a_look_takes_its_sound_when_its_turn_has_come(
+    engine: WhisperSpeechToText, english: list[PcmFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the model is held up a stream goes on; its partial then knows of all of it."""
+    held, lengths = threading.Event(), list[int]()
+    hear = Listener.hear
+
+    def slow(self: Listener, hearings: Sequence[Hearing]) -> list[list[Word]]:
+        assert held.wait(PATIENCE_S)
+        lengths.append(hearings[0].length_ms)
+        return hear(self, hearings)
+
+    async def talking() -> AsyncIterator[PcmFrame]:
+        for number, frame in enumerate(english[:90]):
+            await asyncio.sleep(0)
+            if number == 60:
+                held.set()
+            yield frame
+
+    monkeypatch.setattr(Listener, "hear", slow)
+    await engine.start()
+    desk = engine._desk
+    assert desk is not None
+    first = Stretch(Asking("transcribe", "en"), Voicing(desk.listener.network))
+    for frame in english[:20]:
+        first.hear(frame.samples)
+    occupying = desk.look(first, final=True)
+    async with asyncio.timeout(PATIENCE_S):
+        async for _ in engine.transcribe(talking(), language="en"):
+            pass
+        await occupying.words
+    assert lengths[0] == 20 * 32
+    assert lengths[1] >= 60 * 32
+
+
+async def test_leaving_is_obeyed_at_once_while_the_model_works_on(
+    engine: WhisperSpeechToText, english: list[PcmFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller is free though the model is in the middle of a step; what it then finds nobody
+    hears, and the next to ask is served."""
+    begun, held, seen = threading.Event(), threading.Event(), list[bool]()
+    hear = Listener.hear
+
+    def slow(self: Listener, hearings: Sequence[Hearing]) -> list[list[Word]]:
+        begun.set()
+        assert held.wait(PATIENCE_S)
+        seen.append(hearings[0].left.is_set())
+        return hear(self, hearings)
+
+    monkeypatch.setattr(Listener, "hear", slow)
+    await engine.start()
+    task = asyncio.create_task(texts(engine, english, "en"))
+    async with asyncio.timeout(PATIENCE_S):
+        await asyncio.to_thread(begun.wait)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not held.is_set(), "it waited for the model"
+        held.set()
+        assert await texts(engine, english, "en")
+    assert seen[0]
+
+
+async def test_a_failing_model_fails_those_it_heard_and_nobody_else(
+    engine: WhisperSpeechToText, english: list[PcmFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await engine.start()
+    monkeypatch.setattr(Listener, "_words", _broken)
+    with pytest.raises(EngineError, match="could not make sense"):
+        await texts(engine, english, "en")
+    monkeypatch.undo()
+    assert await texts(engine, english, "en")
+
+
+def _broken(*_: object) -> list[list[Word]]:
+    raise RuntimeError("CUDA out of memory")
+
+
+async def test_a_final_that_stopped_too_early_goes_on(
+    engine: WhisperSpeechToText, english: list[PcmFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, str]] = []
+
+    def lazy(self: Listener, hearings: Sequence[Hearing]) -> list[list[Word]]:
+        look = hearings[0]
+        look.voicing.catch_up()
+        if not look.final:
+            return [[]]
+        asked.append((look.start_ms, look.prompt))
+        return [[Word(f" word{len(asked)}", look.start_ms + 500, look.start_ms + 1_500)]]
+
+    monkeypatch.setattr(Listener, "hear", lazy)
+    assert await texts(engine, english * 2, "en") == ["word1 word2 word3"]
+    assert asked == [(0, ""), (1_500, " word1"), (3_000, " word1 word2")]
+
+
+# Noise.
+
+
+@pytest.mark.parametrize("sound", NOT_SPEECH)
+async def test_noise_in_nothing_out(engine: WhisperSpeechToText, sound: str) -> None:
+    """Random weights make words of everything, and here all of them would be believed."""
+    assert await texts(engine, not_speech(sound, seconds=12), "en") == [""]
+
+
+async def test_ten_minutes_come_in_bounded_memory_and_right_order(
+    engine: WhisperSpeechToText, english: list[PcmFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten minutes of talk and pauses, as fast as they can be heard; the model itself is spared."""
+    longest = 0
+
+    def quick(self: Listener, hearings: Sequence[Hearing]) -> list[list[Word]]:
+        nonlocal longest
+        look = hearings[0]
+        longest = max(longest, look.length_ms)
+        times = range(look.start_ms, look.start_ms + look.length_ms - 400, 400)
+        return [[Word(f" w{at}", at, at + 380) for at in times]]
+
+    monkeypatch.setattr(Listener, "hear", quick)
+    frames = (english + [SILENT] * 40) * (600_000 // ((len(english) + 40) * 32) + 1)
+    async with asyncio.timeout(PATIENCE_S):
+        heard = [x async for x in engine.transcribe(spoken(frames), language="en")]
+    finals = [each for each in heard if each.final]
+    assert len(finals) >= 20
+    assert finals[-1].end_ms >= 600_000
+    assert longest <= 28_032
+    assert all(a.end_ms <= b.start_ms for a, b in itertools.pairwise(finals))
+    assert desk_is_empty(engine)
+
+
+def desk_is_empty(engine: WhisperSpeechToText) -> bool:
+    desk = engine._desk
+    return desk is not None and not desk._waiting
 
 
 # Files: what nobody listens to live.
@@ -267,19 +291,20 @@ async def test_partials_do_not_queue_behind_one_another(
 async def test_without_partials_only_finals_are_heard(
     whisper_weights: Path, english: list[PcmFrame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hearings = []
-    heard = whisper._words
+    hearings: list[bool] = []
+    hear = Listener.hear
 
-    def words(model: object, trust: Trust, hearing: whisper._Hearing) -> list[Word]:
-        hearings.append(hearing.final)
-        return heard(model, trust, hearing)
+    def watched(self: Listener, asked: Sequence[Hearing]) -> list[list[Word]]:
+        hearings.extend(hearing.final for hearing in asked)
+        return hear(self, asked)
 
-    monkeypatch.setattr(whisper, "_words", words)
+    monkeypatch.setattr(Listener, "hear", watched)
     engine = WhisperSpeechToText("tiny", whisper_weights, trust=CREDULOUS, partials=False)
     async with asyncio.timeout(PATIENCE_S):
         stream = engine.transcribe(spoken(english), language="en")
         assert [each.final async for each in stream] == [True]
-    assert hearings == [True]
+    assert hearings
+    assert all(hearings)
     await engine.close()
 
 
@@ -298,4 +323,8 @@ async def test_threads_in_the_background_stand_back(whisper_weights: Path) -> No
 async def test_the_language_is_found_by_the_model(
     engine: WhisperSpeechToText, english: list[PcmFrame]
 ) -> None:
-    assert await engine.detect_language(english) in engine._model.supported_languages
+    assert engine.device == ""
+    found = await engine.detect_language(english)
+    assert engine._desk is not None
+    assert found in engine._desk.listener.languages
+    assert engine.device == "cpu"

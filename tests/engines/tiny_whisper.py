@@ -8,6 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from engines.trust import Trust
+
+# Random weights are sure of nothing.
+CREDULOUS = Trust(
+    no_speech_max=1, doubtful_min=-99, logprob_min=-99, compression_max=99, letters_per_s_max=1e9
+)
 WORDS = 2_000
 LENGTH = 448  # faster-whisper takes every Whisper to have this many positions.
 
