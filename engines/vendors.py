@@ -55,6 +55,7 @@ class ElevenLabsOptions:
     base_url: str = "https://api.elevenlabs.io"
     model: str = "eleven_flash_v2_5"
     voice: str = "21m00Tcm4TlvDq8ikWAM"
+    connect_s: float = 3.0
     patience_s: float = 5.0
 
 
