@@ -39,13 +39,14 @@ _NAME_CHARS_MAX = 64
 def messages_of(history: Sequence[Entry], settings: EngineSettings) -> list[Message]:
     """The messages that ask for the reply to the last entry of the history."""
     broken = any(isinstance(entry, Turn) and _is_broken(entry) for entry in history)
-    talk = _Talk(_instructions(settings, broken))
+    talk = _Talk(instructions_of(settings, broken=broken))
     for entry in history:
         talk.add(entry)
     return talk.ended()
 
 
-def _instructions(settings: EngineSettings, broken: bool) -> str:
+def instructions_of(settings: EngineSettings, *, broken: bool = False) -> str:
+    """What a model is told about its part. `broken`: replies of its own were interrupted."""
     usual = f"{_SPOKEN if settings.speaks else _WRITTEN} {_language(settings.language)}"
     told = settings.instructions.strip() or usual
     return f"{told}\n\n{_ABOUT_BREAKS}" if broken else told

@@ -254,18 +254,20 @@ class Transcribe:
 class Respond:
     """Answer the last entry of `history`, a turn whose `agent` is still empty; its `user` is
     empty too when the reply goes on from what a tool answered. `settings` are for this reply
-    only; None: those that were configured last."""
+    only; None: those that were configured last. `apart`: the history is not that of the call's
+    conversation, or the reply is not to become part of it."""
 
     turn: int
     history: tuple[Entry, ...]
     settings: EngineSettings | None = None
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
     """The user may be about to be answered: think of this reply, and tell nobody. A `Respond`
     of the same turn whose words are the same is answered with it; anything else forgets it,
-    and so does the next `Prepare`."""
+    and so does the next `Prepare`. An empty history: there is nothing to think of any more."""
 
     turn: int
     history: tuple[Entry, ...]
@@ -281,14 +283,25 @@ class Say:
 
 
 @dataclass(frozen=True, slots=True)
+class Fill:
+    """The reply of the turn keeps its listener waiting: say this before it goes on. Told as a
+    `ReplyText` that is a `filler`. Not obeyed when a piece of the reply is on its way to be
+    heard, or by an engine that cannot."""
+
+    turn: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
-    """Abandon the turn. The user heard the first `heard_ms` of the reply."""
+    """Abandon the turn. The user heard the first `heard_ms` of the reply. Where it answers sound,
+    the words of what it answers still come."""
 
     turn: int
     heard_ms: int
 
 
-Command = Configure | Hear | EndUtterance | Transcribe | Prepare | Respond | Say | Cancel
+Command = Configure | Hear | EndUtterance | Transcribe | Prepare | Respond | Fill | Say | Cancel
 
 
 # Events: what an engine answers. Each carries the turn that asked for it.
@@ -316,10 +329,11 @@ class ReplyBegun:
 @dataclass(frozen=True, slots=True)
 class ReplyText:
     """The piece of the reply whose sound comes next. Of a reply that is only read, the next
-    characters, spaces included."""
+    characters, spaces included. `filler`: it is no part of what the reply says."""
 
     turn: int
     text: str
+    filler: bool = False
 
 
 @dataclass(frozen=True, slots=True)

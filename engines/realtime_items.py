@@ -1,0 +1,318 @@
+"""The conversation as a vendor of speech-to-speech keeps it, held in step with a call's. Pure.
+
+A vendor's conversation is a list of items. Some come of the talk itself: an utterance is an item
+of sound whose words are known later, a reply one that may be cut where it was heard. The others
+we put there. Before each reply the call says what its conversation is (`history`), and `agree`
+gives the events that make the vendor's the same. Mostly there are none, or one for each thing
+that is new. What differs in the midst is taken out and put there anew, as text.
+
+    ours     Turn("Hello.", "Hi there.")   Note(system)   Turn("And", "")
+    theirs   [sound] [sound, cut]          (create ►)     [sound, being answered]
+
+What is kept as sound is told apart by its words, as the call heard them; sound that held no words
+for the call says nothing to it, and stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from .chat_messages import object_text, safe_name
+from .speech import Entry, FunctionCall, FunctionResult, Note, Turn
+
+Json = dict[str, object]
+USER, ASSISTANT, SYSTEM, CALL, RESULT = "user", "assistant", "system", "call", "result"
+ROOT = "root"
+# Ids that a vendor takes are short; so are those of calls.
+ID_CHARS_MAX = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Something of the call's conversation. `name` and `call_id` of a call and of its result."""
+
+    kind: str
+    text: str
+    name: str = ""
+    call_id: str = ""
+
+    def as_json(self, item_id: str) -> Json:
+        match self.kind:
+            case "call":
+                return {
+                    "id": item_id, "type": "function_call", "call_id": self.call_id,
+                    "name": self.name, "arguments": self.text,
+                }  # fmt: skip
+            case "result":
+                return {
+                    "id": item_id, "type": "function_call_output", "call_id": self.call_id,
+                    "output": self.text,
+                }  # fmt: skip
+        part = "output_text" if self.kind == ASSISTANT else "input_text"
+        content = [{"type": part, "text": self.text}]
+        return {"id": item_id, "type": "message", "role": self.kind, "content": content}
+
+
+@dataclass(slots=True)
+class Item:
+    """An item of the vendor's. `turn`: of the talk, in which it was said; None: we put it there.
+    `sound_ms`: how much sound a reply has. `cut`: it was truncated. `marks`: how many of its
+    characters were said after how many milliseconds. `aside`: it is not of the call's
+    conversation, and stays."""
+
+    id: str
+    kind: str
+    text: str = ""
+    name: str = ""
+    call_id: str = ""
+    turn: int | None = None
+    sound_ms: int = 0
+    read: bool = False
+    cut: bool = False
+    aside: bool = False
+    marks: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def wanted(self) -> Wanted:
+        return Wanted(self.kind, self.text, self.name, self.call_id)
+
+
+def wanted_of(history: Sequence[Entry]) -> list[Wanted]:
+    """What a history holds, in order. What a tool answered that nobody asked is told in words:
+    a vendor takes the result of no call that it does not know."""
+    found, calls = list[Wanted](), dict[str, str]()
+    for entry in history:
+        match entry:
+            case Turn(user, agent, _, asked):
+                found += [_words(USER, user), _words(ASSISTANT, agent)]
+                found += [_call(each, calls) for each in asked]
+            case Note(role, text):
+                found.append(_words(role if role in (SYSTEM, ASSISTANT) else USER, text))
+            case FunctionCall():
+                found.append(_call(entry, calls))
+            case FunctionResult(call_id, output) if calls.pop(call_id, ""):
+                found.append(Wanted(RESULT, output, call_id=_short(call_id)))
+            case FunctionResult(_, output):
+                found.append(_words(USER, f"(A tool has answered: {output})"))
+    spoken = [each for each in found if each.text or each.kind in (CALL, RESULT)]
+    joined = list[Wanted]()
+    for each in spoken:
+        if joined and each.kind == joined[-1].kind in (USER, ASSISTANT):
+            each = Wanted(each.kind, f"{joined.pop().text} {each.text}")
+        joined.append(each)
+    return joined
+
+
+def _words(kind: str, text: str) -> Wanted:
+    return Wanted(kind, _plain(text))
+
+
+def _call(call: FunctionCall, known: dict[str, str]) -> Wanted:
+    known[call.call_id] = call.name
+    arguments = object_text(call.arguments)
+    return Wanted(CALL, arguments, safe_name(call.name), _short(call.call_id))
+
+
+def _short(call_id: str) -> str:
+    return call_id[-ID_CHARS_MAX:]
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())
+
+
+class Mirror:
+    """What a vendor's conversation holds, as far as we were told or asked for it."""
+
+    def __init__(self) -> None:
+        self.items: list[Item] = []
+        self._made = 0
+
+    def __contains__(self, item_id: str) -> bool:
+        return any(item.id == item_id for item in self.items)
+
+    def find(self, item_id: str) -> Item | None:
+        return next((item for item in self.items if item.id == item_id), None)
+
+    def of_turn(self, turn: int, kind: str) -> list[Item]:
+        return [item for item in self.items if item.turn == turn and item.kind == kind]
+
+    # The vendor says what it holds.
+
+    def put(self, item: Item, after: str | None) -> None:
+        """The vendor has this item, behind that one; where that is not known, at the end."""
+        if item.id in self:
+            return
+        places = [place for place, each in enumerate(self.items) if each.id == after]
+        self.items.insert(places[0] + 1 if places else len(self.items), item)
+
+    def drop(self, item_id: str) -> None:
+        self.items = [item for item in self.items if item.id != item_id]
+
+    # We ask it to hold something else.
+
+    def create(self, wanted: Wanted, after: str | None, *, aside: bool = False) -> Json:
+        """Put this behind an item; None: first of all."""
+        self._made += 1
+        item_id = f"ours_{self._made}"
+        made = Item(
+            item_id, wanted.kind, wanted.text, wanted.name, wanted.call_id, read=True, aside=aside
+        )  # fmt: skip
+        place = 0 if after is None else [each.id for each in self.items].index(after) + 1
+        self.items.insert(place, made)
+        return {
+            "type": "conversation.item.create", "event_id": f"create:{item_id}",
+            "previous_item_id": after or ROOT, "item": wanted.as_json(item_id),
+        }  # fmt: skip
+
+    def delete(self, item: Item) -> Json:
+        self.drop(item.id)
+        return {
+            "type": "conversation.item.delete", "event_id": f"delete:{item.id}",
+            "item_id": item.id,
+        }  # fmt: skip
+
+    def cut(self, item: Item, heard_ms: int) -> Json:
+        """No more of this reply was heard; where none of it was, it is taken out."""
+        if heard_ms <= 0:
+            return self.delete(item)
+        item.cut = True
+        return {
+            "type": "conversation.item.truncate", "event_id": f"truncate:{item.id}",
+            "item_id": item.id, "content_index": 0, "audio_end_ms": min(heard_ms, item.sound_ms),
+        }  # fmt: skip
+
+    def say_aside(self, text: str, turn: int) -> Json:
+        """Something was said that the call does not count as part of its conversation."""
+        last = self.items[-1].id if self.items else None
+        told = self.create(_words(ASSISTANT, text), last, aside=True)
+        self.items[-1].turn = turn
+        return told
+
+    def renew(self) -> list[Json]:
+        """The events that make an empty conversation this one, as text. Sound of which no words
+        are known is not in it."""
+        told, old = list[Json](), [i for i in self.items if i.text or i.kind in (CALL, RESULT)]
+        self.items = []
+        for item in old:
+            told.append(self.create(item.wanted, self.items[-1].id if self.items else None))
+            self.items[-1].turn, self.items[-1].aside = item.turn, item.aside
+        return told
+
+    def assume(self, history: Sequence[Entry]) -> None:
+        """Somebody else has the conversation: what a vendor's would be if it were asked to."""
+        self.items = []
+        for each in wanted_of(history):
+            self.create(each, self.items[-1].id if self.items else None)
+
+    def agree(self, history: Sequence[Entry], turn: int, said: str) -> list[Json]:
+        """The events that make the vendor's conversation this one. What was said in `turn`, which
+        is being answered, is there as sound, or on its way there, and stays, whatever its words
+        are; `said` are those that are known by now."""
+        asked = [item for item in self.items if item.turn == turn and item.kind == USER]
+        before = _groups(self._before(asked))
+        wanted = _without_end(wanted_of(history), said)
+        first = _alike(before, wanted)
+        last = _alike(before[first:][::-1], wanted[first:][::-1])
+        told = list[Json]()
+        for group, each in zip(before[:first], wanted[:first], strict=True):
+            told += self._settle(group, each)
+        if last:
+            for group, each in zip(before[-last:], wanted[-last:], strict=True):
+                told += self._settle(group, each)
+        stale, new = before[first : len(before) - last], wanted[first : len(wanted) - last]
+        if stale and new and (rest := stale[0].goes_on(new[0])):
+            first, stale, new = first + 1, stale[1:], [rest, *new[1:]]
+        told += [self.delete(item) for group in stale for item in group.items]
+        behind = [item for item in self.items[self._end_of(asked) :] if item not in asked]
+        told += [self.delete(item) for item in behind if not item.aside]
+        after = before[first - 1].items[-1].id if first else None
+        for each in new:
+            told.append(self.create(each, after))
+            after = self.items[[item.id for item in self.items].index(after) + 1 if after else 0].id
+        return told
+
+    def _before(self, asked: list[Item]) -> list[Item]:
+        """What stands before that which is being answered, and says something to the call."""
+        before = self.items[: self.items.index(asked[0])] if asked else self.items
+        return [i for i in before if not i.aside and (i.text or i.kind in (CALL, RESULT))]
+
+    def _end_of(self, asked: list[Item]) -> int:
+        return self.items.index(asked[0]) if asked else len(self.items)
+
+    def _settle(self, group: _Group, wanted: Wanted) -> list[Json]:
+        """A reply that the call remembers shorter than the vendor does is cut there."""
+        item = group.items[0]
+        if group.text == wanted.text or wanted.kind != ASSISTANT:
+            return []
+        heard_ms = max((ms for chars, ms in item.marks if chars <= len(wanted.text)), default=0)
+        item.text, was_cut = wanted.text, item.cut
+        if was_cut:
+            return []
+        return [self.cut(item, max(heard_ms, 1))]
+
+
+@dataclass(slots=True)
+class _Group:
+    """Items one behind the other that the call counts as one thing."""
+
+    items: list[Item]
+
+    @property
+    def kind(self) -> str:
+        return self.items[0].kind
+
+    @property
+    def text(self) -> str:
+        return _plain(" ".join(item.text for item in self.items))
+
+    def is_like(self, wanted: Wanted) -> bool:
+        first = self.items[0]
+        if (first.kind, first.call_id) != (wanted.kind, wanted.call_id):
+            return False
+        if self.text == wanted.text:
+            return True
+        # Of a reply no more is remembered than was heard, and the vendor can cut it there.
+        spoken = first.kind == ASSISTANT and len(self.items) == 1 and first.sound_ms > 0
+        return spoken and f"{self.text} ".startswith(f"{wanted.text} ")
+
+    def goes_on(self, wanted: Wanted) -> Wanted | None:
+        """What is wanted beyond these, where they are its beginning."""
+        begun = self.kind == wanted.kind == USER and wanted.text.startswith(f"{self.text} ")
+        return Wanted(USER, wanted.text[len(self.text) + 1 :]) if begun else None
+
+
+def _groups(items: Iterable[Item]) -> list[_Group]:
+    groups = list[_Group]()
+    for item in items:
+        if groups and groups[-1].kind == item.kind in (USER, ASSISTANT):
+            groups[-1].items.append(item)
+        else:
+            groups.append(_Group([item]))
+    return groups
+
+
+def _alike(groups: Sequence[_Group], wanted: Sequence[Wanted]) -> int:
+    """How many of these are the same from the beginning on."""
+    count = 0
+    while count < min(len(groups), len(wanted)) and groups[count].is_like(wanted[count]):
+        count += 1
+    return count
+
+
+def _without_end(wanted: list[Wanted], said: str) -> list[Wanted]:
+    """All but the words that are there as sound. The call may know only the first of them."""
+    if not (wanted and wanted[-1].kind == USER and said):
+        return wanted
+    left = without_end(wanted[-1].text, said)
+    return [*wanted[:-1], *([Wanted(USER, left)] if left else [])]
+
+
+def without_end(words: str, said: str) -> str:
+    """The words without those at their end that are the first of `said`."""
+    told, known = words.split(), said.split()
+    for count in range(min(len(told), len(known)), 0, -1):
+        if told[-count:] == known[:count]:
+            return " ".join(told[:-count])
+    return " ".join(told)
