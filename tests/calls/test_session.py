@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -13,11 +14,14 @@ from engines.scripted import ScriptedDialogue, ScriptedSpeechToText
 from engines.speech import (
     Dialogue,
     EndOfTurn,
+    EndUtterance,
     EngineError,
     EngineSettings,
+    Hear,
     OpusFrame,
     PcmFrame,
     Report,
+    Respond,
     SpeechToText,
     TextToSpeech,
     Transcript,
@@ -127,12 +131,13 @@ class PaperLink:
 
 
 def session(
-    link: PaperLink, engines: Engines, *, end_of_turn: EndOfTurn | None = None, **rules: object
-) -> Session:
+    link: PaperLink, engines: Engines, *, end_of_turn: EndOfTurn | None = None,
+    on_action: Callable[[Action], None] = lambda _: None, **rules: object,
+) -> Session:  # fmt: skip
     loop = asyncio.get_running_loop()
     return Session(
         link, Cascade(engines, EngineSettings()), LoudnessVad(), Rules(**rules),  # type: ignore[arg-type]
-        clock_ms=lambda: int(loop.time() * 1000), end_of_turn=end_of_turn,
+        clock_ms=lambda: int(loop.time() * 1000), end_of_turn=end_of_turn, on_action=on_action,
     )  # fmt: skip
 
 
@@ -188,6 +193,29 @@ async def test_a_bug_in_an_engine_closes_the_call_and_is_seen() -> None:
             await call.run()
     assert caught.group_contains(ZeroDivisionError)
     assert call.closed is not None and others() == []
+
+
+async def test_somebody_may_watch_all_that_is_done_but_the_sound_that_is_heard() -> None:
+    link, seen = PaperLink(), list[Action]()
+    link.speak()
+    async with asyncio.timeout(PATIENCE_S):
+        await session(link, Engines(Mouth()), on_action=seen.append).run()
+    assert [action for action in seen if action in link.done] == link.done
+    kinds = {type(action) for action in seen}
+    assert {EndUtterance, Respond, Play, ReplyFinished, Closed} <= kinds and Hear not in kinds
+
+
+async def test_of_a_call_that_is_cancelled_the_end_is_seen_too() -> None:
+    link, seen = PaperLink(plays=False), list[Action]()
+    link.queue.put_nowait(Connected())
+    link.queue.put_nowait(Typed("hello"))
+    task = asyncio.create_task(session(link, Engines(Mouth(9)), on_action=seen.append).run())
+    async with asyncio.timeout(PATIENCE_S):
+        await until(lambda: any(isinstance(action, Play) for action in seen))
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    [finished] = [action for action in seen if isinstance(action, ReplyFinished)]
+    assert finished.status == "cancelled" and isinstance(seen[-1], Closed)
 
 
 async def test_a_caller_that_goes_away() -> None:
@@ -250,7 +278,7 @@ async def test_a_recogniser_that_falls_behind_fails_its_turn_only() -> None:
 
 # Pauses are judged. Frames may stop without that ending anything, so only judgement can.
 
-JUDGED = {"endpointing": Endpointing(judging=Judging()), "frame_gap_ms_max": 10**7}
+JUDGED: dict[str, Any] = {"endpointing": Endpointing(judging=Judging()), "frame_gap_ms_max": 10**7}
 
 
 class Ear:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from sqlalchemy import select
@@ -15,11 +17,30 @@ from billing.customers import Customers
 from billing.database import Database
 from billing.migrations import migrate
 from billing.pricing import InsufficientFunds, PerMinute
-from billing.records import UsageLease
+from billing.records import UsageLease, UsageSession
+from billing.turn_facts import TurnFacts
 from billing.usage import Usage
-from engines.speech import EngineSettings, PcmFrame
+from engines.cascade import Cascade
+from engines.speech import (
+    Dialogue,
+    EngineSettings,
+    EngineUse,
+    PcmFrame,
+    Report,
+    TextToSpeech,
+    unreported,
+)
 from voice_server.calls.directory import MemoryDirectory
-from voice_server.calls.events import Action, Connected, HungUp, Input, Typed
+from voice_server.calls.events import (
+    Action,
+    Connected,
+    HungUp,
+    Input,
+    Play,
+    Played,
+    ReplyFinished,
+    Typed,
+)
 from voice_server.calls.rules import SILENT, Rules
 from voice_server.calls.session import Link, Summary
 from voice_server.calls.switchboard import (
@@ -110,8 +131,10 @@ class Exchange:
 
 @asynccontextmanager
 async def exchange(
-    url: str, *, engines: Engines | None = None, limits: Limits = LIMITS, credit: int = 10_000
-) -> AsyncIterator[Exchange]:
+    url: str, *, engines: Engines | None = None, limits: Limits = LIMITS, credit: int = 10_000,
+    keep_turns: Callable[[Iterable[TurnFacts]], None] = lambda _: None,
+    moment: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> AsyncIterator[Exchange]:  # fmt: skip
     await migrate(url)
     database = Database(url)
     customers = Customers(database, currency="RUB", demo_minutes=2, local_credit=credit)
@@ -119,8 +142,10 @@ async def exchange(
     usage = Usage(database, server_id="one", lease_seconds=5, hold_minutes=1)
     ears, directory, clock = Ears(), MemoryDirectory(), [0]
     board = Switchboard(
-        usage=usage, directory=directory, engines=engines or Engines(Mouth()), ears=ears,
+        usage=usage, directory=directory, ears=ears,
+        engine=partial(Cascade, engines or Engines(Mouth())),
         tariff=lambda _: PerMinute("RUB", 500), limits=limits, clock_ms=lambda: clock[0],
+        keep_turns=keep_turns, moment=moment,
     )  # fmt: skip
     async with board:
         yield Exchange(
@@ -278,3 +303,122 @@ async def test_a_place_that_is_abandoned_leaves_nothing(sqlite_url: str) -> None
                 await asyncio.sleep(0)
         wallet = await here.customers.wallet(here.caller.user_id)
         assert not wallet.held or not any(wallet.held.values())
+
+
+# Turns are told, and what they cost.
+
+
+class Telling(Engines):
+    """Engines that tell of each request, as those do that stand for several."""
+
+    def dialogue(self, name: str, report: Report = unreported) -> Dialogue:
+        report(EngineUse("dialogue", "away", "m", "failed", 100, error="it is away"))
+        told = (("tokens_in", 1_000), ("tokens_cached", 0), ("tokens_out", 100))
+        report(EngineUse("dialogue", "openai", "gpt-4.1-mini", "done", 700, 300, amounts=told))
+        return super().dialogue(name)
+
+    def text_to_speech(self, name: str, report: Report = unreported) -> TextToSpeech:
+        report(EngineUse("text_to_speech", "espeak", "", "done", 90, 9))
+        return super().text_to_speech(name)
+
+
+class ListeningLink(QueueLink):
+    """Hears every frame at once."""
+
+    def perform(self, action: Action) -> None:
+        super().perform(action)
+        if isinstance(action, Play):
+            played = sum(isinstance(a, Play) and a.turn == action.turn for a in self.done)
+            self.queue.put_nowait(Played(action.turn, played * 20))
+
+
+def replied(link: QueueLink, turn: int) -> bool:
+    return any(isinstance(a, ReplyFinished) and a.turn == turn for a in link.done)
+
+
+async def detail_of(here: Exchange, call: LiveCall) -> dict[str, object]:
+    statement = select(UsageSession.detail).where(UsageSession.usage_id == call.id)
+    found = await here.usage._database.read(lambda session: session.execute(statement))
+    return dict(found.scalar_one())
+
+
+async def test_the_turns_of_a_call_are_told_with_who_answered_and_the_bill_with_the_cost(
+    sqlite_url: str,
+) -> None:
+    kept: list[TurnFacts] = []
+    async with exchange(
+        sqlite_url, engines=Telling(Mouth()), keep_turns=kept.extend
+    ) as here:  # fmt: skip
+        call, link = await here.place(ListeningLink())
+        link.queue.put_nowait(Connected())
+        link.queue.put_nowait(Typed("hello"))
+        await eventually(lambda: replied(link, 1))
+        link.queue.put_nowait(HungUp())
+        summary = await call.finished()
+        detail = await detail_of(here, call)
+    [turn] = kept
+    assert (turn.usage_id, turn.turn, turn.outcome) == (call.id, 1, "completed")
+    assert (turn.dialogue, turn.text_to_speech) == ("openai:gpt-4.1-mini", "espeak")
+    assert (turn.failovers, turn.gap_ms is not None) == (1, True)
+    assert turn.uses[0]["error"] == "it is away"
+    # 1,000 × 0.40 + 100 × 1.60, and an engine whose price nobody knows.
+    assert (turn.cost_micros, turn.unpriced) == ({"USD": 560}, 1)
+    assert detail == {
+        "reason": "hung_up", "turns": 1, "engine_cost_micros": {"USD": 560},
+        "engine_cost_unknown": 1,
+    }  # fmt: skip
+    assert summary.bill is not None and "engine_cost_micros" not in summary.bill.as_json()
+
+
+async def test_of_a_long_call_turns_are_told_while_it_lives(sqlite_url: str) -> None:
+    kept, now = list[TurnFacts](), [datetime(2026, 11, 21, 12, tzinfo=UTC)]
+    async with exchange(
+        sqlite_url, engines=Telling(Mouth()), keep_turns=kept.extend, moment=lambda: now[0]
+    ) as here:  # fmt: skip
+        call, link = await here.place(ListeningLink())
+        link.queue.put_nowait(Connected())
+        link.queue.put_nowait(Typed("hello"))
+        await eventually(lambda: replied(link, 1))
+        now[0] += timedelta(seconds=60)
+        await eventually(lambda: len(kept) == 1)
+        link.queue.put_nowait(Typed("and now?"))
+        await eventually(lambda: replied(link, 2))
+        link.queue.put_nowait(HungUp())
+        await call.finished()
+        detail = await detail_of(here, call)
+    assert [(turn.turn, turn.started_at.minute) for turn in kept] == [(1, 0), (2, 1)]
+    assert detail["engine_cost_micros"] == {"USD": 1_120}
+
+
+async def test_a_turn_that_a_bug_cut_off_is_told_and_billed(
+    sqlite_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept: list[TurnFacts] = []
+    engines = Telling(BrokenMouth(ZeroDivisionError("a bug")))
+    async with exchange(sqlite_url, engines=engines, keep_turns=kept.extend) as here:
+        call, link = await here.place()
+        with caplog.at_level(logging.CRITICAL, "voice_server.calls.switchboard"):
+            link.queue.put_nowait(Connected())
+            link.queue.put_nowait(Typed("hello"))
+            summary = await call.finished()
+        assert summary.bill is not None
+    assert [turn.outcome for turn in kept] == ["cancelled"]
+
+
+async def test_a_record_that_cannot_be_kept_leaves_the_bill_right(
+    sqlite_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: Iterable[TurnFacts]) -> None:
+        if here.clock[0]:
+            raise ZeroDivisionError("a bug")
+
+    async with exchange(sqlite_url, engines=Telling(Mouth()), keep_turns=broken) as here:
+        call, link = await here.place(ListeningLink())
+        link.queue.put_nowait(Connected())
+        link.queue.put_nowait(Typed("hello"))
+        await eventually(lambda: replied(link, 1))
+        with caplog.at_level(logging.CRITICAL, "voice_server.calls.switchboard"):
+            here.clock[0] += 61_000
+            link.queue.put_nowait(HungUp())
+            summary = await call.finished()
+        assert summary.bill is not None and summary.bill.billed_minutes == 2

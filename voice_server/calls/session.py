@@ -85,7 +85,8 @@ class Link(Protocol):
 
 class Session:
     """One call. `run` talks until it is closed and leaves nothing running. Without an
-    `end_of_turn` nobody answers when the conversation asks whether a turn is over."""
+    `end_of_turn` nobody answers when the conversation asks whether a turn is over. `on_action`
+    is told of everything that is done but the sound that is heard; it may not wait."""
 
     def __init__(
         self,
@@ -96,13 +97,13 @@ class Session:
         *,
         clock_ms: Callable[[], int],
         end_of_turn: EndOfTurn | None = None,
-        on_minute: Callable[[int], None] = lambda _: None,
+        on_action: Callable[[Action], None] = lambda _: None,
     ) -> None:
         self._link, self._engine, self._vad = link, engine, vad
         self._end_of_turn, self._judging_failed = end_of_turn, False
         self._judging: asyncio.Task[None] | None = None
         self._group: asyncio.TaskGroup | None = None
-        self._clock_ms, self._on_minute = clock_ms, on_minute
+        self._clock_ms, self._on_action = clock_ms, on_action
         self._conversation = Conversation(rules, now_ms=clock_ms())
         self._inbox: deque[Input] = deque()
         self._deciding = False
@@ -171,14 +172,15 @@ class Session:
                 return
             case Configure() | EndUtterance() | Respond() | Say() | Cancel():
                 self._command(action)
-            case MinuteElapsed(minute):
-                self._on_minute(minute)
+            case MinuteElapsed():
+                pass  # The heartbeat sees to the money.
             case Closed():
                 self.closed = action
                 self._over.set()
                 self._link.perform(action)
             case _:
                 self._link.perform(action)
+        self._on_action(action)
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s", action)
 
@@ -192,6 +194,7 @@ class Session:
         """Cancelled or broken: the bill is owed all the same. The link and the engine may be
         what broke, so they are asked nothing more."""
         for action in self._conversation.receive(HungUp("abandoned"), self._clock_ms()):
+            self._on_action(action)
             if isinstance(action, Closed):
                 self.closed = action
 

@@ -16,24 +16,37 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Protocol
 
+from billing.engine_prices import PUBLIC, EnginePrices
 from billing.pricing import PerMinute
+from billing.turn_facts import TurnFacts
 from billing.usage import Bill, LeaseLost, Meter, Usage
-from engines.cascade import Cascade
-from engines.speech import EndOfTurn, Engines, EngineSettings, VoiceActivityDetector
+from engines.speech import (
+    EndOfTurn,
+    EngineSettings,
+    EngineUse,
+    SpeechToSpeech,
+    VoiceActivityDetector,
+)
 
 from .directory import Directory
 from .events import Allowed, EndWithin, HungUp
 from .rules import Rules
 from .session import Link, Session, Summary
+from .turn_log import TurnLog
 
 logger = logging.getLogger(__name__)
 
 LINK_CLOSE_S_MAX = 5.0
+PUBLIC_PRICES = EnginePrices(PUBLIC)
+# Who hears and speaks in a call that begins with these settings, and tells of each engine that
+# it asked, and in which turn.
+MakeEngine = Callable[[EngineSettings, Callable[[int, EngineUse], None]], SpeechToSpeech]
 
 
 class CallRefused(Exception):
@@ -101,22 +114,28 @@ class LiveCall:
 
 class Switchboard:
     """Use as an async context manager; leaving it drains at once what still lives. When a call
-    begins `end_of_turn` gives whoever can hear the end of a turn, or nobody."""
+    begins `engine` makes who hears and speaks in it, and `end_of_turn` gives whoever can hear
+    the end of a turn, or nobody. `keep_turns` is given the turns that are over while a call
+    lives, and the rest before it is billed; it may not wait."""
 
     def __init__(
         self,
         *,
         usage: Usage,
         directory: Directory,
-        engines: Engines,
+        engine: MakeEngine,
         ears: Ears,
         tariff: Callable[[Caller], PerMinute],
         limits: Limits,
+        prices: EnginePrices = PUBLIC_PRICES,
+        keep_turns: Callable[[Iterable[TurnFacts]], None] = lambda _: None,
         end_of_turn: Callable[[], EndOfTurn | None] = lambda: None,
         clock_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
+        moment: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self._prices, self._keep_turns, self._moment = prices, keep_turns, moment
         self._usage, self._directory, self._tariff = usage, directory, tariff
-        self._engines, self._ears, self._limits = engines, ears, limits
+        self._engine, self._ears, self._limits = engine, ears, limits
         self._end_of_turn, self._clock_ms = end_of_turn, clock_ms
         self._calls: dict[str, LiveCall] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -242,27 +261,36 @@ class Switchboard:
     async def _talk(
         self, call: LiveCall, link: Link, meter: Meter, settings: EngineSettings, rules: Rules
     ) -> None:
-        engine, vad = Cascade(self._engines, settings), self._ears.open()
+        log = TurnLog(call.id, self._prices)
+        engine = self._engine(settings, lambda turn, use: log.used(turn, use, self._moment()))
+        vad = self._ears.open()
         session = Session(
-            link, engine, vad, rules, clock_ms=self._clock_ms, end_of_turn=self._end_of_turn()
-        )
+            link, engine, vad, rules, clock_ms=self._clock_ms, end_of_turn=self._end_of_turn(),
+            on_action=lambda action: log.act(action, self._moment()),
+        )  # fmt: skip
         call.session = session
         call._admitted.set_result(None)
         logger.info("call %s: begins, user %s", call.id, call.caller.user_id)
         try:
             async with asyncio.TaskGroup() as group:
-                heartbeat = group.create_task(self._beat(call, session, meter))
+                heartbeat = group.create_task(self._beat(call, session, meter, log))
                 await session.run()
                 heartbeat.cancel()
         finally:
             vad.close()
             closed = session.closed
             assert closed is not None, "a session always ends closed"
-            detail = {"reason": closed.reason, "turns": len(closed.turns)}
+            detail = {
+                "reason": closed.reason, "turns": len(closed.turns),
+                "engine_cost_micros": dict(log.costs.micros),
+                "engine_cost_unknown": log.costs.unknown,
+            }  # fmt: skip
             meter.read(closed.duration_ms if session.connected else None, detail)
+            self._keep_turns(log.rest())
 
-    async def _beat(self, call: LiveCall, session: Session, meter: Meter) -> None:
-        """Write the durable counter, keep the lease, and pay for the next minutes.
+    async def _beat(self, call: LiveCall, session: Session, meter: Meter, log: TurnLog) -> None:
+        """Write the durable counter, keep the lease, pay for the next minutes, and have the
+        turns written down that are over.
 
         The first tick comes as soon as media flows: from then on a crash leaves a bill.
         """
@@ -274,6 +302,7 @@ class Switchboard:
                 session.post(HungUp("lease_lost"))
                 return
             session.post(Allowed(allowance_ms))
+            self._keep_turns(log.settled(self._moment()))
             if session.connected:
                 await asyncio.sleep(self._limits.heartbeat_s)
             else:

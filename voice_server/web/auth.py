@@ -69,6 +69,11 @@ class Gate:
             )
         return Admitted(secret.owner, secret)
 
+    def runs_the_server(self, caller: Caller) -> bool:
+        """Whether this is the operator, who may see what the server itself costs: for now
+        everybody who has the key, or sits at the machine. With accounts it will be the staff."""
+        return caller.user_id == self._local.user_id
+
     def _check_key(self, presented: str) -> None:
         if not presented:
             raise Refusal(401, "missing_key", "An API key is needed: Authorization: Bearer KEY.")

@@ -1,6 +1,6 @@
 """All that a running server is made of, opened in order and closed in the reverse.
 
-    books (database, usage, reaper) ─► engines ─► ears ─► workshop ─► directory ─► wheel
+    books (database, usage, turns) ─► engines ─► ears ─► workshop ─► directory ─► wheel
                                                                         ─► switchboard
 
 The switchboard is the last to open and the first to close: every call ends, and is billed,
@@ -15,13 +15,17 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
 from sqlalchemy import select
 
 from billing.customers import Customers
 from billing.database import Database, DatabaseAway
 from billing.migrations import migrate
+from billing.price_list import engine_prices
 from billing.pricing import PerMinute
+from billing.turn_facts import ROLES
+from billing.turns import Turns
 from billing.usage import Usage
 from engines.encoding import Encoders
 from engines.openai_chat import ChatOptions
@@ -48,6 +52,7 @@ BEATS_PER_LEASE = 3
 # Files on their way in, for each one that is being written down.
 UPLOADS_PER_TRANSCRIPTION = 4
 DATABASE_SECONDS_MAX = 2.0
+OPENAI_HOST = "api.openai.com"
 
 
 @dataclass(slots=True)
@@ -58,6 +63,7 @@ class House:
     database: Database
     customers: Customers
     usage: Usage
+    turns: Turns
     engines: Registry
     wheel: Wheel
     switchboard: Switchboard
@@ -118,6 +124,8 @@ async def open_house(config: Config) -> AsyncIterator[House]:
             database, server_id=secrets.token_hex(8), lease_seconds=config.lease_seconds,
             hold_minutes=config.hold_minutes,
         )  # fmt: skip
+        turns = Turns(database)
+        stack.push_async_callback(turns.close)
         engines = Registry(engine_options(config))
         stack.push_async_callback(engines.close)
         ears = SileroDetector()
@@ -134,13 +142,15 @@ async def open_house(config: Config) -> AsyncIterator[House]:
         vault = await _vault(config, stack)
         caller = Caller(local.user_id, local.name)
         switchboard = Switchboard(
-            usage=usage, directory=directory, engines=engines, ears=ears,
+            usage=usage, directory=directory, engine=engines.speech_to_speech, ears=ears,
             tariff=_tariff(config), limits=_limits(config), end_of_turn=engines.end_of_turn,
+            prices=engine_prices(None, elsewhere(config)), keep_turns=turns.keep,
         )  # fmt: skip
         house = House(
-            config=config, database=database, customers=customers, usage=usage, engines=engines,
-            wheel=wheel, switchboard=switchboard, settings=engine_settings(config),
-            rules=call_rules(config), workshop=workshop, recordings=recordings, encoders=encoders,
+            config=config, database=database, customers=customers, usage=usage, turns=turns,
+            engines=engines, wheel=wheel, switchboard=switchboard,
+            settings=engine_settings(config), rules=call_rules(config), workshop=workshop,
+            recordings=recordings, encoders=encoders,
             uploads=Places(
                 config.transcriptions_max * UPLOADS_PER_TRANSCRIPTION, what="recordings"
             ),
@@ -152,7 +162,7 @@ async def open_house(config: Config) -> AsyncIterator[House]:
             ),
         )  # fmt: skip
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        for work in (_warm_up(house), usage.keep_reaping()):
+        for work in (_warm_up(house), usage.keep_reaping(), turns.keep_writing()):
             stack.callback(group.create_task(work).cancel)
         await stack.enter_async_context(switchboard)
         yield house
@@ -248,3 +258,14 @@ def _limits(config: Config) -> Limits:
 def _tariff(config: Config) -> Callable[[Caller], PerMinute]:
     tariff = PerMinute(config.currency, config.price_per_minute)
     return lambda caller: tariff
+
+
+def elsewhere(config: Config) -> set[tuple[str, str]]:
+    """Roles in which `openai` is another server that speaks its protocols, and so does not
+    charge what OpenAI does."""
+    addresses = dict.fromkeys(ROLES, config.openai_base_url) | {"dialogue": config.chat_address}
+    return {
+        (role, "openai")
+        for role, address in addresses.items()
+        if address and urlsplit(address).hostname != OPENAI_HOST
+    }
