@@ -3,6 +3,9 @@
 Each turn's work is a handful of tasks; cancelling the turn cancels them, and that closes the
 engines' generators. Engines are looked up by name when a turn needs them, so a change of
 settings holds from the next turn on and a failing name fails that turn only.
+
+A reply may be thought of before it is asked for (`forethought`), and each of its pieces is made
+while the one before it is heard (`delivery`).
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
+from .delivery import Delivery, Piece
+from .forethought import Forethought
 from .sentences import SentenceCutter
 from .speech import (
     CallPiece,
@@ -21,40 +26,46 @@ from .speech import (
     Command,
     Configure,
     Cut,
+    DialogueOutput,
     Emit,
     EndUtterance,
     EngineError,
     EngineFailed,
     Engines,
     EngineSettings,
+    EngineUse,
     Entry,
     Expect,
+    Fill,
     HangUp,
     Hear,
     OpusFrame,
     Pace,
     PcmFrame,
-    ReplyAudio,
+    Prepare,
     ReplyBegun,
     ReplyCall,
     ReplyDone,
     ReplyText,
-    ReplyWord,
     Respond,
     Say,
+    Spent,
     Transcribe,
     Transcribed,
     Transcript,
+    WordTime,
 )
 
 UNHEARD_FRAMES_MAX = 320  # Ten seconds; a recogniser further behind than this is of no use.
-PIECES_AHEAD_MAX = 8
 SPEED_MIN, SPEED_MAX = 0.25, 4.0
 TOKEN_CHARS = 4
 
 _Sound = asyncio.Queue[PcmFrame | None]
-_Piece = tuple[str, float]
 _Job = Callable[[], Awaitable[None]]
+
+
+def unrecorded(_: int, __: EngineUse) -> None:
+    """Nobody keeps a record of turns."""
 
 
 @dataclass(slots=True)
@@ -64,6 +75,8 @@ class Thought:
     turn: int
     history: tuple[Entry, ...]
     settings: EngineSettings
+    # It was thought of before it was asked for.
+    begun: Forethought | None = None
     pace: float = 1.0
     hangs_up: bool = False
     # It was longer than `output_tokens_max` allows.
@@ -85,11 +98,20 @@ class Thought:
 
 
 class Cascade:
-    def __init__(self, engines: Engines, settings: EngineSettings) -> None:
-        self._engines, self._settings = engines, settings
+    """`report` is told of each request to an engine when it is over, with the turn it was for,
+    whatever became of that."""
+
+    def __init__(
+        self, engines: Engines, settings: EngineSettings,
+        report: Callable[[int, EngineUse], None] = unrecorded,
+    ) -> None:  # fmt: skip
+        self._engines, self._settings, self._report = engines, settings, report
         self._expected: tuple[str, ...] = ()
         self._work: dict[int, set[asyncio.Task[None]]] = defaultdict(set)
         self._sound: dict[int, _Sound] = {}
+        self._forethought: Forethought | None = None
+        # Replies that are being spoken.
+        self._deliveries: dict[int, Delivery] = {}
 
     async def converse(self, commands: AsyncIterator[Command], emit: Emit) -> None:
         async with asyncio.TaskGroup() as group:
@@ -97,6 +119,7 @@ class Cascade:
                 async for command in commands:
                     self._obey(command, group, emit)
             finally:
+                self._drop_forethought()
                 for turn in list(self._work):
                     self._cancel(turn)
 
@@ -115,12 +138,19 @@ class Cascade:
                 for each in (*frames, None):
                     sound.put_nowait(each)
                 self._start(group, turn, emit, partial(self._listen, turn, sound, emit))
+            case Prepare():
+                self._prepare(group, command)
             case Respond(turn, history, own):
                 # The settings of this moment: what is configured next is for later turns.
                 thought = Thought(turn, history, own or self._settings)
+                self._adopt(thought)
                 reply = self._speak if thought.settings.speaks else self._write
                 self._start(group, turn, emit, partial(reply, thought, emit))
+            case Fill(turn, text):
+                if turn in self._deliveries:
+                    self._deliveries[turn].fill(text)
             case Say(turn, text):
+                self._drop_forethought()
                 self._start(group, turn, emit, partial(self._announce, turn, text, emit))
             case Cancel(turn, _):
                 self._cancel(turn)
@@ -130,7 +160,10 @@ class Cascade:
     # Work and its end.
 
     def _start(self, group: asyncio.TaskGroup, turn: int, emit: Emit, job: _Job) -> None:
-        task = group.create_task(self._guard(turn, job, emit))
+        self._own(turn, group.create_task(self._guard(turn, job, emit)))
+
+    def _own(self, turn: int, task: asyncio.Task[None]) -> None:
+        """The task is cancelled with the turn."""
         self._work[turn].add(task)
         task.add_done_callback(lambda done: self._forget(turn, done))
 
@@ -141,6 +174,8 @@ class Cascade:
 
     def _cancel(self, turn: int) -> None:
         self._sound.pop(turn, None)
+        if self._forethought is not None and self._forethought.turn == turn:
+            self._drop_forethought()
         for task in list(self._work.get(turn, ())):
             task.cancel()
 
@@ -171,7 +206,9 @@ class Cascade:
 
     async def _listen(self, turn: int, sound: _Sound, emit: Emit) -> None:
         settings, said = self._settings, list[str]()
-        recogniser = self._engines.speech_to_text(settings.speech_to_text, settings.language)
+        recogniser = self._engines.speech_to_text(
+            settings.speech_to_text, settings.language, partial(self._report, turn)
+        )
         stream = recogniser.transcribe(
             _until_none(sound), language=settings.language, expected=self._expected
         )
@@ -188,40 +225,66 @@ class Cascade:
 
     # Replies.
 
+    def _prepare(self, group: asyncio.TaskGroup, command: Prepare) -> None:
+        """Begin to think, in secret; an empty history only ends what was begun."""
+        self._drop_forethought()
+        turn, history = command.turn, command.history
+        settings = command.settings or self._settings
+        if history:
+            begin = partial(self._ask, turn, history, settings)
+            self._forethought = Forethought(turn, history, settings, begin)
+            self._forethought.task = group.create_task(self._forethought.think())
+
+    def _adopt(self, thought: Thought) -> None:
+        """What was thought of in secret is the reply's, if it fits, and is dropped if not."""
+        found = self._forethought
+        if found and found.answers(thought.turn, thought.history, thought.settings):
+            assert found.task is not None, "it thinks from its beginning on"
+            thought.begun, self._forethought = found, None
+            self._own(thought.turn, found.task)
+        self._drop_forethought()
+
+    def _drop_forethought(self) -> None:
+        if self._forethought is not None:
+            self._forethought.forget()
+            self._forethought = None
+
     async def _speak(self, thought: Thought, emit: Emit) -> None:
         """Think and speak at once: the next pieces are thought of while one is spoken."""
-        pieces: asyncio.Queue[_Piece | None] = asyncio.Queue(PIECES_AHEAD_MAX)
-        async with asyncio.TaskGroup() as group:
-            thinking = group.create_task(self._think_aloud(thought, pieces, emit))
-            while (piece := await pieces.get()) is not None:
-                await self._say(thought.turn, *piece, thought.settings, emit)
-            await thinking
+        delivery = self._delivery(thought.turn, thought.settings, emit)
+        self._deliveries[thought.turn] = delivery
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._think_aloud(thought, delivery, emit))
+                await delivery.run()
+        finally:
+            del self._deliveries[thought.turn]
         await emit(thought.done())
 
-    async def _think_aloud(
-        self, thought: Thought, pieces: asyncio.Queue[_Piece | None], emit: Emit
-    ) -> None:
+    async def _think_aloud(self, thought: Thought, delivery: Delivery, emit: Emit) -> None:
         cutter = SentenceCutter()
         async with contextlib.aclosing(self._think(thought, emit)) as thinking:
             async for words in thinking:
-                for piece in cutter.feed(words):
-                    await pieces.put((piece, thought.pace))
+                for piece in cutter.rest() if words is None else cutter.feed(words):
+                    await delivery.put(Piece(piece, thought.pace))
         for piece in cutter.rest():
-            await pieces.put((piece, thought.pace))
-        await pieces.put(None)
+            await delivery.put(Piece(piece, thought.pace))
+        await delivery.put(None)
 
     async def _write(self, thought: Thought, emit: Emit) -> None:
         """A reply that is only read goes out as it is thought of, to the character."""
         async with contextlib.aclosing(self._think(thought, emit)) as thinking:
             async for words in thinking:
-                await emit(ReplyText(thought.turn, words))
+                if words is not None:
+                    await emit(ReplyText(thought.turn, words))
         await emit(thought.done())
 
-    async def _think(self, thought: Thought, emit: Emit) -> AsyncGenerator[str, None]:
-        """The words of the reply as they come; what else the dialogue says is seen to here."""
+    async def _think(self, thought: Thought, emit: Emit) -> AsyncGenerator[str | None, None]:
+        """The words of the reply as they come, and None where they pause because a tool is
+        asked for; what else the dialogue says is seen to here."""
         begun, self._expected = False, ()
-        dialogue = self._engines.dialogue(thought.settings.dialogue)
-        stream = dialogue.respond(thought.history, thought.settings)
+        asked = partial(self._ask, thought.turn, thought.history, thought.settings)
+        stream = thought.begun.outputs() if thought.begun else asked()
         async with contextlib.aclosing(stream) as outputs:
             async for output in outputs:
                 if isinstance(output, str | CallPiece) and not begun:
@@ -232,6 +295,7 @@ class Cascade:
                         if allowed := thought.allow(words):
                             yield allowed
                     case CallPiece():
+                        yield None
                         await emit(ReplyCall(thought.turn, output))
                     case Pace(speed):
                         thought.pace = speed
@@ -241,31 +305,41 @@ class Cascade:
                         thought.hangs_up = True
                     case Cut():
                         thought.cut = True
+                    case Spent():
+                        pass  # Whoever keeps the accounts has read it on its way.
                 if thought.cut:
                     return
 
+    def _ask(
+        self, turn: int, history: tuple[Entry, ...], settings: EngineSettings
+    ) -> AsyncGenerator[DialogueOutput, None]:
+        dialogue = self._engines.dialogue(settings.dialogue, partial(self._report, turn))
+        return dialogue.respond(history, settings)
+
     async def _announce(self, turn: int, text: str, emit: Emit) -> None:
         if self._settings.speaks:
-            await self._say(turn, text, 1.0, self._settings, emit)
+            delivery = self._delivery(turn, self._settings, emit)
+            await delivery.put(Piece(text))
+            await delivery.put(None)
+            await delivery.run()
         else:
             await emit(ReplyText(turn, text))
         await emit(ReplyDone(turn))
 
-    async def _say(
-        self, turn: int, text: str, pace: float, settings: EngineSettings, emit: Emit
-    ) -> None:
-        await emit(ReplyText(turn, text))
-        voice = self._engines.text_to_speech(settings.text_to_speech)
-        speed = min(max(settings.speed * pace, SPEED_MIN), SPEED_MAX)
+    def _delivery(self, turn: int, settings: EngineSettings, emit: Emit) -> Delivery:
+        return Delivery(turn, partial(self._synthesize, turn, settings), emit)
+
+    async def _synthesize(
+        self, turn: int, settings: EngineSettings, piece: Piece
+    ) -> AsyncGenerator[OpusFrame | WordTime, None]:
+        voice = self._engines.text_to_speech(settings.text_to_speech, partial(self._report, turn))
+        speed = min(max(settings.speed * piece.pace, SPEED_MIN), SPEED_MAX)
         speech = voice.synthesize(
-            text, voice=settings.voice, language=settings.language, speed=speed
+            piece.text, voice=settings.voice, language=settings.language, speed=speed
         )
         async with contextlib.aclosing(speech) as sounds:
             async for sound in sounds:
-                if isinstance(sound, OpusFrame):
-                    await emit(ReplyAudio(turn, sound))
-                else:
-                    await emit(ReplyWord(turn, sound))
+                yield sound
 
 
 async def _until_none(queue: _Sound) -> AsyncIterator[PcmFrame]:

@@ -21,14 +21,17 @@ from engines.speech import (
     EngineError,
     EngineFailed,
     EngineSettings,
+    EngineUse,
     Entry,
     Event,
     Expect,
+    Fill,
     HangUp,
     Hear,
     OpusFrame,
     Pace,
     PcmFrame,
+    Prepare,
     ReplyAudio,
     ReplyBegun,
     ReplyCall,
@@ -39,6 +42,7 @@ from engines.speech import (
     Respond,
     Say,
     SpeechToText,
+    Spent,
     TextToSpeech,
     Transcribed,
     Transcript,
@@ -144,12 +148,13 @@ async def test_one_final_for_an_utterance_whatever_the_recogniser_does() -> None
 
 
 async def test_a_reply_is_cut_spoken_and_ended() -> None:
-    trio = Trio(["One. ", "Two."])
+    trio = Trio(["Here is one. ", "And two."])
     events = await converse(trio, Respond(3, (Turn("hi", ""),)), until=8)
+    word = ReplyWord(3, WordTime(0, 1, 0))
     assert events == [
         ReplyBegun(3),
-        ReplyText(3, "One."), ReplyWord(3, WordTime(0, 1, 0)), ReplyAudio(3, OpusFrame(b"One.")),
-        ReplyText(3, "Two."), ReplyWord(3, WordTime(0, 1, 0)), ReplyAudio(3, OpusFrame(b"Two.")),
+        ReplyText(3, "Here is one."), word, ReplyAudio(3, OpusFrame(b"Here is one.")),
+        ReplyText(3, "And two."), word, ReplyAudio(3, OpusFrame(b"And two.")),
         ReplyDone(3),
     ]  # fmt: skip
 
@@ -308,10 +313,10 @@ async def test_a_reply_is_cut_at_what_the_client_allows(
 
 
 async def test_what_is_spoken_is_cut_as_well() -> None:
-    settings = EngineSettings(output_tokens_max=2)
-    trio = Trio(["One. Two. Three."])
+    settings = EngineSettings(output_tokens_max=4)
+    trio = Trio(["Here is one. Two. Three."])
     events = await converse(trio, ASK, until=ReplyDone, settings=settings)
-    assert [text for text, _, _ in trio.spoken] == ["One.", "Two"]
+    assert [text for text, _, _ in trio.spoken] == ["Here is one.", "Two"]
     assert events[-1] == ReplyDone(1, cut=True)
 
 
@@ -347,3 +352,101 @@ async def test_an_error_in_the_middle_of_thinking() -> None:
 
     events = await converse(Broken(), Respond(1, (Turn("", ""),)), until=2)
     assert events == [ReplyBegun(1), EngineFailed(1, "the line broke")]
+
+
+# What the engines did.
+
+
+class Told(Trio):
+    """Engines that tell what they were asked, as soon as they are; the rest is the Trio's."""
+
+    def speech_to_text(
+        self, name: str, language: str, report: Report = unreported
+    ) -> SpeechToText:
+        report(use("speech_to_text"))
+        return self
+
+    def dialogue(self, name: str, report: Report = unreported) -> Dialogue:
+        report(use("dialogue"))
+        return self
+
+    def text_to_speech(self, name: str, report: Report = unreported) -> TextToSpeech:
+        report(use("text_to_speech"))
+        return self
+
+
+def use(role: str) -> EngineUse:
+    return EngineUse(role, "x", "1", "done", 10)
+
+
+async def test_what_each_engine_did_is_told_with_its_turn() -> None:
+    uses, ended = list[tuple[int, str]](), asyncio.Event()
+    cascade = Cascade(
+        Told(), EngineSettings(), report=lambda turn, use: uses.append((turn, use.role))
+    )
+
+    async def emit(event: Event) -> None:
+        if event == ReplyDone(3):
+            ended.set()
+
+    async def obey() -> AsyncIterator[Command]:
+        for command in (
+            Hear(1, FRAME), EndUtterance(1), Prepare(1, (Turn("hi", ""),)),
+            Respond(2, (Turn("hi", ""),)), Say(3, "Goodbye."),
+        ):  # fmt: skip
+            yield command
+            await asyncio.sleep(0)
+        await ended.wait()
+
+    async with asyncio.timeout(PATIENCE_S):
+        await cascade.converse(obey(), emit)
+    assert sorted(uses) == [
+        (1, "dialogue"), (1, "speech_to_text"), (2, "dialogue"), (2, "text_to_speech"),
+        (3, "text_to_speech"),
+    ]  # fmt: skip
+
+
+async def test_what_a_dialogue_spent_is_nothing_for_the_caller() -> None:
+    events = await converse(Trio(["Hi. ", Spent((("tokens_in", 3),))]), ASK, until=3,
+                            settings=WRITES)  # fmt: skip
+    assert events == [ReplyBegun(1), ReplyText(1, "Hi. "), ReplyDone(1)]
+
+
+async def test_the_words_before_a_tool_is_asked_for_are_said_at_once() -> None:
+    class Waits(Trio):
+        async def respond(
+            self, history: Sequence[Entry], settings: EngineSettings
+        ) -> AsyncGenerator[DialogueOutput, None]:
+            yield "Wait."
+            yield PIECES[0]
+            await self.stuck.wait()
+
+    events = await converse(Waits(), ASK, until=ReplyAudio)
+    assert ReplyText(1, "Wait.") in events
+
+
+async def test_a_filler_is_said_with_the_voice_of_the_reply() -> None:
+    class Slow(Trio):
+        async def respond(
+            self, history: Sequence[Entry], settings: EngineSettings
+        ) -> AsyncGenerator[DialogueOutput, None]:
+            while not self.spoken:
+                await asyncio.sleep(0)
+            yield "Here it is."
+
+    trio = Slow()
+    own = EngineSettings(voice="own")
+    respond = Respond(1, (Turn("hi", ""),), own)
+    events = await converse(trio, respond, Fill(1, "One moment."), until=ReplyDone)
+    assert [(text, voice) for text, voice, _ in trio.spoken] == [
+        ("One moment.", "own"), ("Here it is.", "own"),
+    ]  # fmt: skip
+    texts = [event for event in events if isinstance(event, ReplyText)]
+    assert texts == [ReplyText(1, "One moment.", filler=True), ReplyText(1, "Here it is.")]
+
+
+async def test_nobody_is_filled_who_only_reads_or_asked_for_nothing() -> None:
+    trio = Trio(["Hi. "])
+    respond = Respond(1, (Turn("hi", ""),), WRITES)
+    events = await converse(trio, Fill(1, "x"), respond, Fill(1, "x"), Fill(2, "x"), until=3)
+    assert events == [ReplyBegun(1), ReplyText(1, "Hi. "), ReplyDone(1)] and not trio.spoken
