@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from engines.elevenlabs import ElevenLabsTextToSpeech
 from engines.espeak import EspeakTextToSpeech
 from engines.openai_speech import OpenAITextToSpeech
 from engines.openai_transcription import OpenAISpeechToText
@@ -16,9 +17,13 @@ from engines.scripted import ScriptedDialogue, ScriptedSpeechToText, ScriptedTex
 from engines.speech import Dialogue, PcmFrame, SpeechToText, TextToSpeech
 from engines.sphinx import SphinxSpeechToText
 from engines.tutor import Tutor
-from engines.vendors import OpenAIOptions
+from engines.vendors import ElevenLabsOptions, OpenAIOptions
 from engines.whisper import WhisperSpeechToText
+from engines.yandex_recognition import YandexSpeechToText
+from engines.yandex_speech import YandexTextToSpeech
+from tests.vendors.elevenlabs import ElevenLabsServer
 from tests.vendors.openai_http import OpenAIServer
+from tests.vendors.yandex import serving_yandex
 
 from . import contract
 from .tiny_whisper import CREDULOUS
@@ -42,9 +47,37 @@ async def openai_voice() -> AsyncIterator[TextToSpeech]:
         await engine.close()
 
 
+@contextlib.asynccontextmanager
+async def yandex_ears() -> AsyncIterator[SpeechToText]:
+    with serving_yandex() as server:
+        engine = YandexSpeechToText(server.options)
+        await engine.start()
+        yield engine
+        await engine.close()
+
+
+@contextlib.asynccontextmanager
+async def yandex_voice() -> AsyncIterator[TextToSpeech]:
+    with serving_yandex() as server:
+        engine = YandexTextToSpeech(server.options)
+        await engine.start()
+        yield engine
+        await engine.close()
+
+
+@contextlib.asynccontextmanager
+async def elevenlabs_voice() -> AsyncIterator[TextToSpeech]:
+    async with ElevenLabsServer() as server:
+        options = ElevenLabsOptions(api_key=server.key, base_url=server.origin)
+        engine = ElevenLabsTextToSpeech(options)
+        await engine.start()
+        yield engine
+        await engine.close()
+
+
 # Vendors' engines against the vendors' servers of the tests.
-VENDOR_EARS = {"openai": openai_ears}
-VENDOR_VOICES = {"openai": openai_voice}
+VENDOR_EARS = {"openai": openai_ears, "yandex": yandex_ears}
+VENDOR_VOICES = {"openai": openai_voice, "yandex": yandex_voice, "elevenlabs": elevenlabs_voice}
 
 
 def made(name: str, request: pytest.FixtureRequest) -> SpeechToText:
