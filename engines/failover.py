@@ -45,7 +45,7 @@ def monotonic_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Candidate(Generic[E]):
     """An engine that may be asked. `engine` gives it, and may raise `EngineError`. `languages`
     (ISO 639-1) it understands or speaks; None: every one. `patience_ms`: how long it may be
@@ -119,8 +119,8 @@ class Failover(Generic[E]):
         """Who understands the language, in the order of preference; who failed here just now
         comes last. Raises `EngineRefused` where there is nobody."""
         found = [each for each in self.candidates if each.understands(language)]
-        if not found:
-            names = ", ".join(each.name for each in self.candidates) or "nobody"
+        if not found and self.candidates:
+            names = ", ".join(each.name for each in self.candidates)
             raise EngineRefused(f"{language[:20]!r} is not a language of {names}; choose another")
         return sorted(found, key=self._is_avoided)
 

@@ -131,10 +131,11 @@ class _Circuit:
         self.rest_ms = min(rest_ms, self.rules.rest_ms_max)
         self.retry_ms = now_ms + self.rest_ms
         self.times_opened += 1
+        self.probe = None
         self.since_ms = now_ms
 
     def close(self, now_ms: int) -> None:
-        self.retry_ms, self.rest_ms, self.running = None, 0, 0
+        self.retry_ms, self.rest_ms, self.running, self.probe = None, 0, 0, None
         self.window.clear()
         self.since_ms = now_ms
 

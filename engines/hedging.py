@@ -15,7 +15,7 @@ from .failover import Asked, E, Ended, Make, T, Work
 from .speech import EngineError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Begun(Generic[E, T]):
     """Who answers, and all it has said so far. `ended`: it has nothing more to say, and is still
     to be called `done`."""
@@ -25,7 +25,7 @@ class Begun(Generic[E, T]):
     ended: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Race(Generic[E, T]):
     """How work is asked for. `amounts`: what asking somebody costs. `counts`: whether
     this begins an answer. `is_empty`: what is wrong where somebody ended with only this.
