@@ -13,10 +13,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from .chat_messages import is_object
-from .speech import CallPiece, Cut, DialogueOutput, EngineError
+from .speech import CallPiece, Cut, DialogueOutput, EngineError, Spent
 
 CALLS_MAX = 32
 CHARS_MAX = 400_000  # Of text and arguments in one reply: far beyond what can be spoken.
+# More than any model takes; a server that says more is not believed.
+TOKENS_MAX = 100_000_000
 _ID_CHARS_MAX = 64
 _THOUGHT, _THOUGHT_END = "<think>", "</think>"
 
@@ -51,9 +53,11 @@ class ChatStream:
         self._chars = 0
         self._said = False
         self._why_ended = ""
+        self._spent: dict[str, int] = {}
 
     def feed(self, chunk: object) -> Iterator[DialogueOutput]:
         """What a chunk adds to the reply; often nothing."""
+        self._spent = _amounts(_field(chunk, "usage")) or self._spent
         for choice in _dicts(_field(chunk, "choices"))[:1]:
             self._why_ended = _text(choice.get("finish_reason")) or self._why_ended
             delta = choice.get("delta") or choice.get("message")
@@ -67,7 +71,10 @@ class ChatStream:
                 yield from self._add({}, old)
 
     def finish(self) -> Iterator[DialogueOutput]:
-        """What is left to say when the chunks have ended."""
+        """What is left to say when the chunks have ended; first what all of it cost, where the
+        server says so."""
+        if self._spent:
+            yield Spent(tuple(self._spent.items()))
         if rest := self._spoken.rest():
             self._said = self._said or not rest.isspace()
             yield rest
@@ -171,6 +178,19 @@ class _Spoken:
 
 
 # JSON from outside.
+
+
+def _amounts(usage: object) -> dict[str, int]:
+    """Tokens, as `EngineUse` names them; some servers tell them with every chunk."""
+    told = {
+        "tokens_in": _field(usage, "prompt_tokens"),
+        "tokens_cached": _field(_field(usage, "prompt_tokens_details"), "cached_tokens"),
+        "tokens_out": _field(usage, "completion_tokens"),
+    }
+    return {
+        unit: amount for unit, amount in told.items()
+        if isinstance(amount, int) and 0 <= amount <= TOKENS_MAX and not isinstance(amount, bool)
+    }  # fmt: skip
 
 
 def _field(value: object, name: str) -> object:

@@ -33,7 +33,7 @@ _TRIES_MAX = 2
 # Fields that servers refuse by name, and what to send in their stead.
 _GIVES_WAY = {
     "max_completion_tokens": "max_tokens", "max_tokens": "max_completion_tokens",
-    "parallel_tool_calls": "", "tool_choice": "",
+    "parallel_tool_calls": "", "tool_choice": "", "stream_options": "",
 }  # fmt: skip
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _LOGGED_CHARS_MAX = 300
@@ -106,7 +106,7 @@ class ChatDialogue:
         model = self._options.models.get(settings.dialogue, self._options.model)
         request: Message = {
             "model": model, "messages": messages_of(history, settings), "stream": True,
-            **tool_fields(settings),
+            "stream_options": {"include_usage": True}, **tool_fields(settings),
         }  # fmt: skip
         if settings.output_tokens_max:
             request[self._options.limit_field] = settings.output_tokens_max

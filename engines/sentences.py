@@ -148,8 +148,9 @@ class SentenceCutter:
 
     def _is_gap(self, place: int) -> bool:
         """Whether words, and not the digits of a number, stand around this space."""
-        before, here, after = self._held[place - 1 : place + 2]
-        return here.isspace() and not (before.isdigit() and after.isdigit())
+        held = self._held
+        between = held[place - 1].isdigit() and held[place + 1].isdigit()
+        return held[place].isspace() and not between
 
 
 def _length(piece: str) -> int:

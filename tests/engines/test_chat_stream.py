@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.chat_stream import CALLS_MAX, CHARS_MAX, ChatStream
-from engines.speech import CallPiece, Cut, DialogueOutput, EngineError
+from engines.speech import CallPiece, Cut, DialogueOutput, EngineError, Spent
 
 Json = dict[str, Any]
 
@@ -235,3 +235,45 @@ def test_arguments_arrive_whole_however_they_are_cut(
         chunks.append(call(name, arguments[:cut], index=n, id=call_id))
         chunks.append(call(None, arguments[cut:], index=n))
     assert calls(*chunks) == wanted
+
+
+# What it cost.
+
+USAGE = {
+    "prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15,
+    "prompt_tokens_details": {"cached_tokens": 8},
+}  # fmt: skip
+SPENT = Spent((("tokens_in", 12), ("tokens_cached", 8), ("tokens_out", 3)))
+
+
+def test_what_it_cost_is_told_once_and_last_but_for_the_cut() -> None:
+    last = {"choices": [], "usage": USAGE}
+    assert outputs(delta(content="Hi."), delta("stop"), last) == ["Hi.", SPENT]
+    assert outputs(delta(content="Hi."), delta("length"), last) == ["Hi.", SPENT, Cut()]
+
+
+def test_of_a_server_that_tells_it_with_every_chunk_the_last_counts() -> None:
+    early = {**delta(content="Hi."), "usage": {"prompt_tokens": 12, "completion_tokens": 1}}
+    assert outputs(early, {**delta("stop"), "usage": USAGE}) == ["Hi.", SPENT]
+    assert outputs({**delta(content="Hi."), "usage": USAGE}, {**delta("stop"), "usage": None}) == [
+        "Hi.", SPENT,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [None, 3, [], {}, {"total_tokens": 3}, {"prompt_tokens": "12"}, {"prompt_tokens": -1},
+     {"prompt_tokens": True}, {"prompt_tokens": 1.5}, {"completion_tokens": 10**30},
+     {"prompt_tokens_details": [8]}],
+)  # fmt: skip
+def test_what_is_no_amount_is_not_told(usage: object) -> None:
+    assert outputs(delta(content="Hi."), {"choices": [], "usage": usage}) == ["Hi."]
+
+
+def test_what_a_reply_without_words_cost_is_told_before_it_fails() -> None:
+    reply = stream()
+    assert list(reply.feed({"choices": [], "usage": USAGE})) == []
+    told = reply.finish()
+    assert next(told) == SPENT
+    with pytest.raises(EngineError, match="said nothing"):
+        next(told)

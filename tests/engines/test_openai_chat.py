@@ -33,6 +33,7 @@ from engines.speech import (
     ReplyDone,
     ReplyText,
     Respond,
+    Spent,
     Tool,
     Turn,
 )
@@ -89,7 +90,8 @@ async def reply_of(
     dialogue: ChatDialogue, settings: EngineSettings | None = None
 ) -> list[DialogueOutput]:
     async with asyncio.timeout(PATIENCE_S):
-        return [x async for x in dialogue.respond(ASKED, settings or EngineSettings())]
+        made = [x async for x in dialogue.respond(ASKED, settings or EngineSettings())]
+    return [x for x in made if not isinstance(x, Spent)]
 
 
 async def failure_of(dialogue: ChatDialogue) -> str:
@@ -118,7 +120,8 @@ async def test_words_are_streamed_over_one_connection(
     asked = server.asked[0]
     assert asked.path == "/v1/chat/completions"
     assert asked.headers["authorization"] == f"Bearer {KEY}"
-    assert asked.body.keys() == {"model", "messages", "stream"}
+    assert asked.body.keys() == {"model", "messages", "stream", "stream_options"}
+    assert asked.body["stream_options"] == {"include_usage": True}
     assert (asked.body["model"], asked.body["stream"]) == ("small", True)
     assert asked.body["messages"][-1] == {"role": "user", "content": "What is a verb?"}
 
@@ -179,6 +182,8 @@ async def test_ids_of_a_server_without_ids_are_new_in_the_call(
         before = tuple(FunctionCall(call_id, "get_weather", "{}") for call_id in made)
         history = (Turn("and?", "", calls=before), Turn("again?", ""))
         async for piece in chat.respond(history, TOOLS):
+            if isinstance(piece, Spent):
+                continue
             assert isinstance(piece, CallPiece)
             made.add(piece.call_id)
     assert len(made) == 3 and all(call_id.startswith("call_") for call_id in made)
@@ -237,6 +242,21 @@ async def test_an_optional_field_that_is_refused_is_left_out(
     server.answers_with(no, says("Well."))
     assert await reply_of(chat, replace(TOOLS, parallel_tools=False)) == ["Well."]
     assert "parallel_tool_calls" not in server.asked[1].body and "tools" in server.asked[1].body
+
+
+async def test_what_a_reply_cost_is_told(chat: ChatDialogue) -> None:
+    made = [each async for each in chat.respond(ASKED, EngineSettings())]
+    assert made[-1] == Spent((("tokens_in", 1), ("tokens_out", 1)))
+
+
+async def test_a_server_that_does_not_tell_what_it_costs_answers_all_the_same(
+    chat: ChatDialogue, server: ChatServer
+) -> None:
+    no = refuses(400, "Unrecognized request argument supplied: stream_options")
+    server.answers_with(no, says("Well."))
+    for _ in range(2):
+        assert await reply_of(chat) == ["Well."]
+    assert ["stream_options" in asked.body for asked in server.asked] == [True, False, False]
 
 
 async def test_another_refusal_is_final(chat: ChatDialogue, server: ChatServer) -> None:
@@ -402,7 +422,8 @@ class Talk:
     def __init__(self, registry: Registry) -> None:
         self.events: list[Event] = []
         self._commands = asyncio.Queue[Command]()
-        cascade = Cascade(registry, EngineSettings(dialogue="openai", text_to_speech="scripted"))
+        settings = EngineSettings(dialogue="openai", text_to_speech="scripted")
+        cascade = Cascade(registry.for_call(), settings)
         self._task = asyncio.create_task(cascade.converse(self._asked(), self._emit))
 
     async def _asked(self) -> AsyncIterator[Command]:
@@ -453,7 +474,7 @@ async def test_calls_come_beside_the_words(talk: Talk, server: ChatServer) -> No
 
 
 async def test_cancelling_a_turn_leaves_the_server(talk: Talk, server: ChatServer) -> None:
-    server.answers_with(Answer([*words("Listen. And "), Stall()]))
+    server.answers_with(Answer([*words("Listen to me. And "), Stall()]))
     talk.do(Respond(1, ASKED))
     await talk.until(ReplyText, 1)
     talk.do(Cancel(1, 0))
