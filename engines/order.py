@@ -80,8 +80,7 @@ class Order:
         if kind == DIALOGUE:
             wanted = list(filter(None, map(self.dialogue_of, roster.split(name))))
         else:
-            offered = (AUTO, *(each for each in roster.TABLES[kind] if self.offers(kind, each)))
-            wanted = [each for each in roster.split(name) if each in offered]
+            wanted = [each for each in roster.split(name) if self.offers(kind, each)]
         ordered = dict.fromkeys([*wanted, *self.configured(kind)])
         if kind == TEXT_TO_SPEECH and STAND_IN not in ordered:
             ordered[EMBEDDED_VOICE] = None

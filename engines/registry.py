@@ -15,6 +15,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from . import roster, turn_weights
+from .call_engines import CallEngines
+from .cascade import Cascade
+from .failover import Terms
+from .health import Health
 from .offers import Offers
 from .order import Order
 from .roster import DIALOGUE, LANGUAGES, SPEECH_TO_TEXT, TEXT_TO_SPEECH, EngineOptions
@@ -24,10 +28,10 @@ from .speech import (
     EndOfTurn,
     EngineError,
     EngineSettings,
-    Report,
+    EngineUse,
+    SpeechToSpeech,
     SpeechToText,
     TextToSpeech,
-    unreported,
 )
 
 logger = logging.getLogger(__name__)
@@ -44,7 +48,8 @@ class Registry:
     ) -> None:  # fmt: skip
         self._options, self._shelf, self._clock_ms = options, Shelf(options), clock_ms
         self.order = Order(options)
-        self.offers = Offers(options, self.order, self._made, lambda kind, name: {})
+        self._health = Health()
+        self.offers = Offers(options, self.order, self._made, self._how_is)
 
     # Life.
 
@@ -63,15 +68,18 @@ class Registry:
         for name in self.order.configured(role):
             if (line := roster.listing(role, name)) and (why := line.missing(self._options)):
                 logger.warning("%s: %s is passed over. %s", role, name, why)
-        failed = list[EngineError]()
-        for name in names:
-            try:
-                await self._shelf.ready(self._made(role, name))
-            except EngineError as error:
-                logger.warning("%s: %s is not ready: %s", role, name, error)
-                failed.append(error)
-        if len(failed) == len(names):
-            raise failed[0] if failed else EngineError(trouble)
+        troubles = await asyncio.gather(*(self._trouble(role, name) for name in names))
+        if all(troubles):
+            raise EngineError(next(iter(troubles), trouble))
+
+    async def _trouble(self, role: str, name: str) -> str:
+        """What keeps an engine from working; empty once it is ready."""
+        try:
+            await self._shelf.ready(self._made(role, name))
+        except EngineError as error:
+            logger.warning("%s: %s is not ready: %s", role, name, error)
+            return str(error) or "it does not start"
+        return ""
 
     async def close(self) -> None:
         await self._shelf.close()
@@ -82,17 +90,16 @@ class Registry:
 
     # Engines that stand for all who could be asked.
 
-    def speech_to_text(
-        self, name: str, language: str, report: Report = unreported
-    ) -> SpeechToText:
-        """The recogniser for a language. Raises `EngineError` where nobody understands it."""
-        return self.ears(name, language)
+    def for_call(self) -> CallEngines:
+        """The engines of one call."""
+        terms = Terms(self._health, clock_ms=self._clock_ms, hedge_ms=self._options.hedge_ms)
+        return CallEngines(self._options, self.order, self._made, terms)
 
-    def dialogue(self, name: str, report: Report = unreported) -> Dialogue:
-        return self.mind(name)
-
-    def text_to_speech(self, name: str, report: Report = unreported) -> TextToSpeech:
-        return self.voice(name)
+    def speech_to_speech(
+        self, settings: EngineSettings, report: Callable[[int, EngineUse], None]
+    ) -> SpeechToSpeech:
+        """Who hears and speaks in a call that begins with these settings."""
+        return Cascade(self.for_call(), settings, report)
 
     # Engines alone, for files.
 
@@ -127,6 +134,17 @@ class Registry:
         if not names:
             raise EngineError(trouble)
         return self._made(kind, names[0])
+
+    def _how_is(self, kind: str, name: str) -> Mapping[str, object]:
+        """An engine's health, for clients; times are counted back from now."""
+        now_ms = self._clock_ms()
+        health = self._health.of(kind, name, now_ms)
+        retry_ms = health.retry_ms
+        return {
+            "state": health.state.value,
+            "last_error": health.last_error,
+            "retry_in_ms": None if retry_ms is None else max(0, retry_ms - now_ms),
+        }
 
     def _made(self, kind: str, name: str) -> Any:
         line = roster.listing(kind, name)

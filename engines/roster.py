@@ -76,7 +76,9 @@ class Listing:
     keeps it from being used here and what to do about it, in words, empty when nothing does.
     `version`: the model it asks. `owner`: whose machine does the work; an engine that is not
     ours costs its operator money, so clients get it only where the configuration names it.
-    `reads`: it is given numbers and abbreviations as they are written, and reads them well."""
+    `reads`: it is given numbers and abbreviations as they are written, and reads them well.
+    `patience_ms`: how long it may keep a caller waiting while another engine stands by; None: as
+    long as its role allows. `continues`: a dialogue that can go on where another broke off."""
 
     path: str
     arguments: Arguments = _none
@@ -86,6 +88,8 @@ class Listing:
     owner: str = OURS
     notice: str = ""
     reads: bool = True
+    patience_ms: int | None = None
+    continues: bool = True
 
     def understands(self, language: str) -> bool:
         return self.languages is None or language in self.languages
@@ -159,6 +163,8 @@ EARS: dict[str, Listing] = {
         },
         missing=_no_whisper,
         version=lambda o: o.whisper_model,
+        # On a busy machine its finals are late, and still better than what stands behind it.
+        patience_ms=2_000,
     ),
     STAND_IN: Listing(
         "engines.scripted:ScriptedSpeechToText",
@@ -166,12 +172,12 @@ EARS: dict[str, Listing] = {
     ),
 }  # fmt: skip
 DIALOGUES: dict[str, Listing] = {
-    "tutor": Listing("engines.tutor:Tutor"),
+    "tutor": Listing("engines.tutor:Tutor", continues=False),
     CHAT: Listing(
         "engines.openai_chat:ChatDialogue", lambda o: {"options": o.chat},
         missing=lambda o: o.chat.missing, version=lambda o: o.chat.model, owner="openai",
     ),
-    STAND_IN: Listing("engines.scripted:ScriptedDialogue"),
+    STAND_IN: Listing("engines.scripted:ScriptedDialogue", continues=False),
 }  # fmt: skip
 VOICES: dict[str, Listing] = {
     EMBEDDED_VOICE: Listing(

@@ -30,7 +30,7 @@ class Shelf:
         path = listing.path
         if path not in self._made:
             arguments = listing.arguments(self._options)
-            self._made[path] = engine = _named(path)(**arguments)
+            self._made[path] = engine = named(path)(**arguments)
             if hasattr(engine, "start"):
                 task = self._starting[path] = asyncio.create_task(_start(path, engine))
                 task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
@@ -47,9 +47,9 @@ class Shelf:
 
     async def ready(self, engine: object) -> None:
         """Wait until an engine that was made just now can work. Raises `EngineError`."""
-        for path, made in self._made.items():
-            if made is engine and path in self._starting:
-                await asyncio.shield(self._starting[path])
+        started = [task for path, task in self._starting.items() if self._made[path] is engine]
+        for task in started:
+            await asyncio.shield(task)
 
     async def close(self) -> None:
         for task in self._starting.values():
@@ -62,7 +62,8 @@ class Shelf:
         self._starting.clear()
 
 
-def _named(path: str) -> Callable[..., Any]:
+def named(path: str) -> Callable[..., Any]:
+    """The class of an engine, "module:Class". Raises `EngineError` when it cannot be loaded."""
     module, _, name = path.partition(":")
     try:
         found: Callable[..., Any] = getattr(importlib.import_module(module), name)

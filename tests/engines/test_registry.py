@@ -145,10 +145,10 @@ def test_every_name_can_be_imported() -> None:
 def test_making_all_engines_loads_nothing_heavy() -> None:
     code = (
         "import sys, engines.roster as r\n"
-        "from engines.shelf import Shelf\n"
-        "shelf = Shelf(r.EngineOptions())\n"
+        "from engines.shelf import named\n"
+        "o = r.EngineOptions()\n"
         "lines = [line for table in r.TABLES.values() for line in table.values()]\n"
-        "made = [shelf.take(line) for line in lines if line.owner == r.OURS]\n"
+        "made = [named(x.path)(**x.arguments(o)) for x in lines if x.owner == r.OURS]\n"
         "heavy = 'torch', 'onnxruntime', 'faster_whisper', 'ctranslate2', 'pocketsphinx'\n"
         "print([m for m in heavy if m in sys.modules])"
     )

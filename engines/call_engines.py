@@ -1,0 +1,61 @@
+"""The engines as one call sees them: each stands for all who can do the work, in their order.
+
+What is shared by all calls is behind it: the engines themselves, and their health. A call's own
+is only which engine has failed it lately, so that what broke for a sentence is not asked first
+for the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from . import roster
+from .failover import Candidate, Terms
+from .failover_dialogue import FailoverDialogue
+from .failover_hearing import FailoverSpeechToText
+from .failover_speaking import FailoverTextToSpeech
+from .order import Order
+from .roster import DIALOGUE, SPEECH_TO_TEXT, TEXT_TO_SPEECH, EngineOptions
+from .speech import Dialogue, EngineError, Report, SpeechToText, TextToSpeech, unreported
+
+Made = Callable[[str, str], Any]
+
+
+class CallEngines:
+    """Keeps `speech.Engines`. `made` gives an engine of a kind by its name."""
+
+    def __init__(self, options: EngineOptions, order: Order, made: Made, terms: Terms) -> None:
+        self._options, self._order, self._made, self._terms = options, order, made, terms
+
+    def speech_to_text(
+        self, name: str, language: str, report: Report = unreported
+    ) -> SpeechToText:
+        """The recogniser for a language. Raises `EngineError` where nobody understands it."""
+        found = self._candidates(SPEECH_TO_TEXT, name, language)
+        return FailoverSpeechToText(found, self._told(report))
+
+    def dialogue(self, name: str, report: Report = unreported) -> Dialogue:
+        return FailoverDialogue(self._candidates(DIALOGUE, name), self._told(report))
+
+    def text_to_speech(self, name: str, report: Report = unreported) -> TextToSpeech:
+        return FailoverTextToSpeech(self._candidates(TEXT_TO_SPEECH, name), self._told(report))
+
+    def _told(self, report: Report) -> Terms:
+        return replace(self._terms, report=report)
+
+    def _candidates(self, kind: str, name: str, language: str = "") -> list[Candidate[Any]]:
+        names, trouble = self._order.candidates(kind, name, language)
+        if not names:
+            raise EngineError(trouble)
+        return [self._candidate(kind, each) for each in names]
+
+    def _candidate(self, kind: str, name: str) -> Candidate[Any]:
+        line = roster.listing(kind, name)
+        assert line is not None, "only engines that are there stand in order"
+        return Candidate(
+            name, line.version(self._options), partial(self._made, kind, name),
+            languages=line.languages, patience_ms=line.patience_ms, continues=line.continues,
+        )  # fmt: skip
