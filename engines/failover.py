@@ -30,6 +30,8 @@ from .speech import EngineError, EngineRefused, EngineUse, Report, Spent, unrepo
 logger = logging.getLogger(__name__)
 
 E = TypeVar("E")
+# Whoever gives a kind of engine gives an engine.
+E_co = TypeVar("E_co", covariant=True)
 T = TypeVar("T")
 # Answers that wait to be taken; an engine that is further ahead waits.
 INBOX_MAX = 16
@@ -46,7 +48,7 @@ def monotonic_ms() -> int:
 
 
 @dataclass(frozen=True)
-class Candidate(Generic[E]):
+class Candidate(Generic[E_co]):
     """An engine that may be asked. `engine` gives it, and may raise `EngineError`. `languages`
     (ISO 639-1) it understands or speaks; None: every one. `patience_ms`: how long it may be
     silent before it begins to answer, while another stands by; None: as long as its role allows.
@@ -55,7 +57,7 @@ class Candidate(Generic[E]):
 
     name: str
     version: str
-    engine: Callable[[], E]
+    engine: Callable[[], E_co]
     languages: tuple[str, ...] | None = None
     patience_ms: int | None = None
     continues: bool = True

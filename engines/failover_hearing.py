@@ -54,11 +54,11 @@ class FailoverSpeechToText(Failover[SpeechToText]):
 
 @dataclass(eq=False, slots=True)
 class _Ear:
-    """One recogniser and where it listens. `lag`: until it has heard so far, it only catches up
-    with one that was left."""
+    """One recogniser and where it listens. `behind`: how many words another had understood
+    where this one began to listen; until it has as many it is catching up."""
 
     listener: Listener
-    lag: int
+    behind: int
     asked: _Asked = field(init=False)
     has_final: bool = False
 
@@ -109,7 +109,7 @@ class _Hearing:
     # Who listens.
 
     def _ask(self) -> None:
-        ear = _Ear(self.tape.listen(lambda: ear.heard()), self.tape.heard)
+        ear = _Ear(self.tape.listen(lambda: ear.heard()), len(self._shown.split()))
         frames = ear.listener.frames()
         ear.asked = self._work.ask(
             lambda candidate: candidate.engine().transcribe(
@@ -124,7 +124,7 @@ class _Hearing:
         if (failure := self.tape.failure()) is not None:
             raise failure  # It is the sound that failed.
         if error is None and (self._work.waiting or len(self._ears) > 1):
-            if not self.tape.ended:
+            if not self.tape.ended or ear.listener.position < self.tape.end:
                 error = EngineError("it stopped listening in the middle")
             elif self._shown and not ear.has_final:
                 error = EngineError("it ended without a final")
@@ -196,10 +196,11 @@ class _Hearing:
         if shifted.final:
             self._prefer(ear)
             self._call_final(ear, transcript)
-            self._said_ms, self._shown = shifted.end_ms, ""
+            self._said_ms, self._shown, ear.behind = shifted.end_ms, "", 0
             return [shifted]
-        if ear is not self._ears[0] or self._is_less(ear, shifted):
+        if ear is not self._ears[0] or len(shifted.text.split()) < ear.behind:
             return []
+        ear.behind = 0
         self._shown = shifted.text.strip()
         return [shifted]
 
@@ -215,14 +216,6 @@ class _Hearing:
             self._final_ms = self._work.now_ms()
             if ear.asked.first_ms is None:
                 ear.asked.first_ms = self._final_ms - max(self._ended_ms, 0)
-
-    def _is_less(self, ear: _Ear, transcript: Transcript) -> bool:
-        """Whether somebody who catches up says less than was shown already."""
-        if not self._shown or ear.lag == 0:
-            return False
-        catching_up = ear.listener.position < ear.lag
-        shorter = len(transcript.text.split()) < len(self._shown.split())
-        return not transcript.text.strip() or (catching_up and shorter)
 
 
 def _shifted(transcript: Transcript, by_ms: int, from_ms: int) -> Transcript:

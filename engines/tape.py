@@ -39,7 +39,7 @@ class Listener:
         while (frame := await self._tape.at(self.position)) is not None:
             self.position = max(self.position, self._tape.start) + 1
             self._heard()
-            self._tape.let_go(self.position)
+            self._tape.let_go()
             yield frame
 
 
@@ -51,8 +51,6 @@ class Tape:
         self._frames: deque[PcmFrame] = deque()
         # The place of the first frame that is kept, and whether those that were heard are.
         self.start, self.keeps = 0, True
-        # The furthest that anybody ever heard.
-        self.heard = 0
         self.ended = False
         self._listeners: list[Listener] = []
         self._came, self._went = asyncio.Event(), asyncio.Event()
@@ -106,9 +104,8 @@ class Tape:
             self.start += 1
         self._went.set()
 
-    def let_go(self, position: int) -> None:
-        """Somebody has heard all up to here."""
-        self.heard = max(self.heard, position)
+    def let_go(self) -> None:
+        """Somebody has heard a frame."""
         if not self.keeps and self._listeners:
             self.forget(min(listener.position for listener in self._listeners))
         self._went.set()

@@ -260,7 +260,7 @@ class Ear(Flaky):
                             begin * PCM_FRAME_MS, (at + 1) * PCM_FRAME_MS,
                         )
                     )  # fmt: skip
-        ended = got.index(next((f for f in got if f >= 0), -1)) if got else 0
+        ended = next((at for at, frame in enumerate(got) if frame >= 0), len(got))
         start_ms = words[0].start_ms if words else ended * PCM_FRAME_MS
         end_ms = len(got) * PCM_FRAME_MS
         text = " ".join(word.text for word in words)
@@ -293,7 +293,7 @@ class Record:
         return [(use.engine, use.outcome) for use in self.uses]
 
 
-def candidates(*engines: E, **options: object) -> list[Candidate[E]]:
+def candidates(*engines: E) -> list[Candidate[E]]:
     return [candidate(engine) for engine in engines]
 
 

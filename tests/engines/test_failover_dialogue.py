@@ -60,7 +60,9 @@ def text_of(outputs: Sequence[DialogueOutput]) -> str:
 def test_one_alone_is_given_on_as_it_is() -> None:
     async def test() -> None:
         record = Record()
-        outputs = ["He", "llo", " there", Pace(0.8), Expect(("yes",)), " x", HangUp(), Cut()]
+        outputs: list[DialogueOutput] = [
+            "He", "llo", " there", Pace(0.8), Expect(("yes",)), " x", HangUp(), Cut(),
+        ]  # fmt: skip
         assert await said(failover(record, Talker("one", outputs=outputs))) == outputs
         assert record.told == [("one", "done")]
 
@@ -210,7 +212,8 @@ def test_one_that_has_nothing_to_add_ends_the_reply() -> None:
 def test_a_tool_that_was_called_is_not_called_again(fault: Fault, words: list[str]) -> None:
     async def test() -> None:
         record, two, heard = Record(), Talker("two", reply=REPLY), list[DialogueOutput]()
-        outputs = [*words, call_piece(""), call_piece('{"a":'), call_piece("1}")]
+        pieces = [call_piece(""), call_piece('{"a":'), call_piece("1}")]
+        outputs: list[DialogueOutput] = [*words, *pieces]
         one = Talker("one", fault, len(words) + 2, outputs=outputs)
         with pytest.raises(EngineError):
             async for each in failover(record, one, two).respond(HISTORY, EngineSettings()):
@@ -299,7 +302,8 @@ def test_an_engine_that_cannot_even_be_made_is_one_more_that_failed() -> None:
             raise EngineError("it has no key; set one")
 
         record = Record()
-        ordered = [Candidate("keyless", "", unmade), candidate(Talker("two", reply=REPLY))]
+        ordered: list[Candidate[Dialogue]] = [Candidate("keyless", "", unmade)]
+        ordered.append(candidate(Talker("two", reply=REPLY)))
         assert text_of(await said(FailoverDialogue(ordered, record.terms()))) == REPLY
         assert record.uses[0].error == "it has no key; set one"
         with pytest.raises(EngineError, match="settings"):
