@@ -30,7 +30,7 @@ NOT_CONFIGURED = (
 )
 _LOGGED_CHARS_MAX = 300
 _RETRY_S_MAX = 3_600.0
-_LEAVING_S_MAX = 0.1
+_LEAVING_S_MAX, _ENDING_S_MAX = 0.1, 0.5
 _STATUS_TASK = "_AioCall."
 _NEVER = 2**31 - 1
 
@@ -111,6 +111,49 @@ async def leave(*calls: Any) -> None:
 
 def _waits_for_a_status(task: asyncio.Task[Any]) -> bool:
     return getattr(task.get_coro(), "__qualname__", "").startswith(_STATUS_TASK)
+
+
+class Ending:
+    """What the vendor ended a call with. Where it does so while we are writing, gRPC's own error
+    may say no more than that the writing failed (grpc/grpc#36066): a limit would look like a
+    fault, and when to ask again would be lost. So the status is noted when it comes."""
+
+    def __init__(self, call: Any) -> None:
+        self._status: grpc.RpcError | None = None
+        self._known = asyncio.Event()
+        call.add_done_callback(self._note)
+
+    async def error(self, told: Any) -> Any:
+        """The error that a call really ended with, given the one that gRPC tells."""
+        if _says_nothing(told.code(), told.details()):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_ENDING_S_MAX):
+                    await self._known.wait()
+            return self._status or told
+        return told
+
+    def _note(self, call: Any) -> None:
+        code, details, metadata = (
+            _known_now(each) for each in (call.code(), call.details(), call.trailing_metadata())
+        )
+        if not _says_nothing(code, details):
+            self._status = grpc.aio.AioRpcError(
+                code, grpc.aio.Metadata(), metadata or grpc.aio.Metadata(), details
+            )
+            self._known.set()
+
+
+def _says_nothing(code: Any, details: str | None) -> bool:
+    return code is _Code.INTERNAL and details == "Internal error from Core"
+
+
+def _known_now(coroutine: Any) -> Any:
+    """What a coroutine returns that does not have to wait."""
+    try:
+        coroutine.send(None)
+    except StopIteration as returned:
+        return returned.value
+    raise AssertionError("a call that is done knows its status")
 
 
 @contextlib.contextmanager

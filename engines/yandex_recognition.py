@@ -27,7 +27,7 @@ from .speech import (
     Word,
 )
 from .vendors import YandexOptions
-from .yandex import Connection, leave, said_plainly
+from .yandex import Connection, Ending, leave, said_plainly
 from .yandex_results import Answers, Cutter, SessionRules, fitted
 
 # The vendor's languages by ISO 639-1.
@@ -217,13 +217,13 @@ class _Hearing:
         return fitted(Transcript(text, final, start_ms, end_ms, tuple(words)))
 
     async def _listen(self, session: _Session) -> None:
-        ended: grpc.RpcError | None = None
+        ended, ending = None, Ending(session.call)
         try:
             async for answer in session.call:
                 await session.told.put(answer)
                 self._news.set()
         except grpc.RpcError as error:
-            ended = error
+            ended = await ending.error(error)
         await session.told.put(ended)
         self._news.set()
 
