@@ -40,7 +40,7 @@ PURE = {
     "engines.tool_arguments", "engines.tool_results", "engines.spoken_values",
     "engines.utterance", "engines.json_schema", "engines.health", "engines.continuing",
     "engines.cutting", "engines.yandex_results", "engines.elevenlabs_alignment",
-    "engines.resuming", "engines.word_times", "voice_server.bench.words",
+    "engines.resuming",
     "engines.normalising", "engines.normalising.agreement", "engines.normalising.english",
     "engines.normalising.english_words", "engines.normalising.figures",
     "engines.normalising.marks", "engines.normalising.normalise", "engines.normalising.nouns",

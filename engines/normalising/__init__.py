@@ -1,0 +1,12 @@
+"""Written text into words that can be spoken, with the way back to what was written. Pure.
+
+`normalise` is the door; `Spoken` is what it gives. English and Russian are read out in full;
+in every other language only marks that are not words are taken away.
+"""
+
+from __future__ import annotations
+
+from .normalise import normalise
+from .spans import Spoken
+
+__all__ = ["Spoken", "normalise"]
