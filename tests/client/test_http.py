@@ -111,3 +111,23 @@ async def test_another_program_is_not_a_voice_server() -> None:
             await server.hang_up("call_1")
         with pytest.raises(Refused):
             await server.ice_servers()
+
+
+async def test_turns_are_asked_for_page_by_page() -> None:
+    asked: list[str] = []
+    pages: list[object] = [
+        {"data": [{"turn": 1}, "nonsense"], "next_cursor": "1"},
+        {"data": [{"turn": 2}], "next_cursor": None},
+    ]
+
+    async def turns(request: Request) -> Response:
+        asked.append(str(request.url.query))
+        return JSONResponse(pages[len(asked) - 1])
+
+    app = Starlette(routes=[Route("/v1/calls/call_1/turns", turns)])
+    async with running(app) as url, Server(url) as server:
+        assert await server.turns("call_1") == [{"turn": 1}, {"turn": 2}]
+        assert asked == ["limit=200", "limit=200&cursor=1"]
+        pages[:] = [{}, {}, {"data": 5, "next_cursor": "&limit=9"}]
+        assert await server.turns("call_1") == [] and len(asked) == 3
+        assert await server.turns("call_of_an_older_server") == []

@@ -61,6 +61,10 @@ async def test_a_recording_is_heard_answered_and_billed(
     parts = sum(ms for name, ms in latency.items() if name != "gap_ms")
     assert parts == latency["gap_ms"] > 0
 
+    engines = [turn["engines"] for turn in told["turns"] if turn["outcome"] == "completed"]
+    assert {"dialogue": "tutor", "text_to_speech": "espeak"}.items() <= engines[-1].items()
+    assert "sphinx" in {turn.get("speech_to_text") for turn in engines}
+
     assert await speech_share(reply) > 0.5
     bill, theirs = told["bill"], await bill_of(served, told["call_id"])
     same = ("duration_sec", "billed_minutes", "billed_amount", "currency", "paid_minutes")
@@ -79,6 +83,8 @@ async def test_the_transcript_and_the_bill_are_printed(
     assert any(line.startswith("You") for line in lines)
     assert any(line.startswith("Agent") for line in lines)
     assert any("answered in" in line and "endpointing" in line for line in lines)
+    engines = next(line for line in lines if line.startswith("Engines:"))
+    assert "sphinx ×" in engines and "tutor ×" in engines and "espeak ×" in engines
     bill = next(line for line in lines if line.startswith("Bill:"))
     assert "1 min, 5.00 RUB" in bill and "Paid: 1 granted min and 0.00 RUB" in bill
     assert "Left: 9 min" in bill

@@ -20,7 +20,13 @@ from voice_server.commands.check_engines import check_turns
 from voice_server.commands.check_reach import check_microphone
 from voice_server.commands.check_tls import check_tls
 from voice_server.commands.settings import BadSettings, parsed, read_config
-from voice_server.commands.words import amount, bill_text, latency_text
+from voice_server.commands.words import (
+    amount,
+    bill_text,
+    engines_text,
+    failure_texts,
+    latency_text,
+)
 from voice_server.config import Config
 from voice_server.web.certificates import ALWAYS, names_of_this_machine, now, own_certificate
 
@@ -175,6 +181,28 @@ def test_latency_and_bill_read_well() -> None:
     assert bill_text(bill) == (
         "Bill: 61 s, 2 min, 10.00 RUB. Paid: 1 granted min and 5.00 RUB. Left: 0 min and 0.05 RUB."
     )
+
+
+def test_who_answered_and_who_failed_reads_well() -> None:
+    failed = {"role": "text_to_speech", "engine": "openai", "outcome": "failed", "error": "503"}
+    first = {
+        "turn": 1, "engines": {"speech_to_text": "sphinx", "text_to_speech": "espeak"},
+        "uses": [failed, failed | {"engine": "espeak", "outcome": "done", "error": ""}],
+    }  # fmt: skip
+    second = {"turn": 2, "engines": {"text_to_speech": "openai:tts-1"}, "uses": []}
+    third = {"turn": 3, "engines": {}, "uses": [failed | {"error": "gone"}]}
+    turns = [first, first | {"uses": []}, second, third]
+    assert engines_text(turns) == (
+        "Engines: speech to text sphinx ×2, text to speech espeak ×2 and openai:tts-1 ×1"
+    )
+    assert failure_texts(turns) == [
+        "Turn 1: text to speech openai failed (503); answered by espeak",
+        "Turn 3: text to speech openai failed (gone); nobody answered",
+    ]
+    assert failure_texts([third] * 14)[10:] == ["and 4 failures more"]
+    assert (engines_text([]), failure_texts([])) == ("", [])
+    nonsense: list[dict[str, object]] = [{}, {"engines": 1, "uses": 2}, {"uses": [3]}]
+    assert (engines_text(nonsense), failure_texts(nonsense)) == ("", [])
 
 
 async def test_doctor_looks_at_the_certificate(tmp_path: Path) -> None:

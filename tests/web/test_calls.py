@@ -176,7 +176,7 @@ async def test_a_page_that_cannot_be_is_refused_with_a_word(tmp_path: Path) -> N
     }
     async with served(scripted(tmp_path)) as server:
         for path in ("/v1/calls", f"/v1/calls/call_{'0' * 32}/turns"):
-            for name, value in ((name, value) for name in wrong for value in wrong[name]):
+            for name, value in [(n, v) for n, values in wrong.items() for v in values]:
                 found = await server.client.get(path, params={name: value})
                 assert found.status_code == 400, (path, name, value)
                 assert found.json()["code"] == "invalid_value"

@@ -20,6 +20,7 @@ from .caller import Refused, ServerEvent, Unreachable
 
 _PATIENCE_S = 10.0
 _BILL_POLL_S = 0.2
+_TURN_PAGES_MAX = 20
 
 
 class Server:
@@ -86,6 +87,21 @@ class Server:
                     return bill
                 await asyncio.sleep(_BILL_POLL_S)
         return None
+
+    async def turns(self, call_id: str) -> list[ServerEvent]:
+        """How each turn of a call went, as far as the server tells."""
+        turns, path = list[ServerEvent](), f"/v1/calls/{call_id}/turns?limit=200"
+        with contextlib.suppress(Unreachable, Refused):
+            cursor = ""
+            for _ in range(_TURN_PAGES_MAX):
+                page = await self._ask("GET", f"{path}{cursor}")
+                found = page.get("data")
+                listed = found if isinstance(found, list) else []
+                turns += [turn for turn in listed if isinstance(turn, dict)]
+                if not isinstance(after := page.get("next_cursor"), str) or not after.isdigit():
+                    break
+                cursor = f"&cursor={after}"
+        return turns
 
     async def hang_up(self, call_id: str) -> None:
         """Ask the server to end the call; a call that is over already is no error."""

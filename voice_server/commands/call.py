@@ -1,5 +1,5 @@
 """Place a real call: the file is the microphone, the transcript is printed as it comes, and
-the bill at the end.
+at the end which engines answered and the bill.
 
 Without --url the server at the configured address is called; when nobody answers there, a
 server is started for this one call.
@@ -118,11 +118,12 @@ async def _call(
         bill = caller.bill
         if bill is None and caller.call_id:
             bill = await server.bill(caller.call_id)
+        turns = await server.turns(caller.call_id) if caller.call_id else []
     if options.save:
         options.save.write_bytes(person.listener.wav())
-    screen.end(person.dialog, bill, saved=options.save)
+    screen.end(person.dialog, bill, saved=options.save, turns=turns)
     if options.json:
-        print(json.dumps(_report(person, caller, bill), ensure_ascii=False, indent=2))
+        print(json.dumps(_report(person, caller, turns, bill), ensure_ascii=False, indent=2))
     if bill is None:
         return _fail(CUT, "the call ended and no bill came")
     return 0 if person.answered else _fail(NO_ANSWER, "no reply to the file was heard")
@@ -202,7 +203,7 @@ def own_certificate(config: Config) -> Path | None:
     return path if path.is_file() else None
 
 
-def _report(person: Person, caller: Caller, bill: object) -> dict[str, object]:
+def _report(person: Person, caller: Caller, turns: object, bill: object) -> dict[str, object]:
     dialog = person.dialog
     return {
         "call_id": caller.call_id,
@@ -211,6 +212,7 @@ def _report(person: Person, caller: Caller, bill: object) -> dict[str, object]:
         "notices": dialog.notices,
         "reply_ms": person.listener.heard_ms,
         "answered": person.answered,
+        "turns": turns,
         "bill": bill,
     }
 

@@ -6,7 +6,7 @@ On a terminal the unfinished part is redrawn in place; into a pipe only finished
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,7 +17,7 @@ from rich.text import Text
 
 from voice_server.client.dialog import Dialog, Line
 
-from .words import bill_text, latency_text
+from .words import bill_text, engines_text, failure_texts, latency_text
 
 _NAMES = {"you": ("You   ", "bold cyan"), "agent": ("Agent ", "bold green")}
 
@@ -56,13 +56,21 @@ class Screen:
         if self.console.is_terminal:
             self._live.update(Group(*map(_drawn, open_lines)), refresh=True)
 
-    def end(self, dialog: Dialog, bill: Mapping[str, object] | None, *, saved: Path | None) -> None:
-        """The lines that never became final, the file that was written, and the bill."""
+    def end(
+        self, dialog: Dialog, bill: Mapping[str, object] | None, *, saved: Path | None,
+        turns: Sequence[Mapping[str, object]] = (),
+    ) -> None:  # fmt: skip
+        """The lines that never became final, the file that was written, which engines answered
+        and which failed, and the bill."""
         for line in dialog.lines:
             line.final = True
             self._settle(line, last=True)
         if saved:
             self.console.print(Text(f"\nThe agent's voice is in {saved}", style="dim"))
+        if answered := engines_text(turns):
+            self.console.print(Text("\n" + answered, style="dim"), soft_wrap=True)
+        for failure in failure_texts(turns):
+            self.console.print(Text(failure, style="yellow"), soft_wrap=True)
         if bill is not None:
             self.console.print(Text("\n" + bill_text(bill), style="bold"), soft_wrap=True)
 
