@@ -83,7 +83,9 @@ class Stretch:
     start_ms: int
     sound: bytearray = field(default_factory=bytearray)
     committed: bool = False
+    # The vendor's name of it; `named` once the vendor has said so, and not only used it.
     item_id: str = ""
+    named: bool = False
     text: str = ""
     words: tuple[Word, ...] = ()
     answered: bool = False
@@ -164,14 +166,18 @@ class Hearing:
     def again(self) -> list[Request]:
         """All that was not answered, for a connection that knows nothing of it."""
         made: list[Request] = []
+        self.items = set()  # Which may use the same names for other things.
         for stretch in self._stretches:
-            if stretch.answered:
-                continue
-            stretch.item_id = stretch.text = ""
+            stretch.item_id, stretch.named = "", False
+        for stretch in self._unanswered():
+            stretch.text = ""
             made.append(Append(bytes(stretch.sound)))
             if stretch.committed:
                 made += self._commit(stretch)
         return made
+
+    def _unanswered(self) -> list[Stretch]:
+        return [stretch for stretch in self._stretches if not stretch.answered]
 
     def _open(self) -> Stretch | None:
         if self._stretches and not self._stretches[-1].committed:
@@ -228,11 +234,9 @@ class Hearing:
 
     def _name(self, item: str) -> None:
         """The commits are answered in their order."""
-        if any(stretch.item_id == item for stretch in self._stretches):
-            return
-        for stretch in self._stretches:
-            if stretch.committed and not stretch.item_id:
-                stretch.item_id = item
+        for stretch in self._unanswered():
+            if stretch.committed and not stretch.named:
+                stretch.item_id, stretch.named = item, True
                 self.items.add(item)
                 return
 
@@ -244,7 +248,7 @@ class Hearing:
                 return stretch
         if item in self.items:
             return None
-        for stretch in self._stretches:
+        for stretch in self._unanswered():
             if not stretch.item_id:
                 stretch.item_id = item
                 self.items.add(item)

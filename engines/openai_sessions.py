@@ -16,9 +16,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
+from openai import OpenAIError
 from websockets.exceptions import (
     ConnectionClosed,
-    InvalidHandshake,
     InvalidStatus,
     WebSocketException,
 )
@@ -143,7 +143,7 @@ async def open_session(
             return opened
     except InvalidStatus as error:
         raise _no_session(error) from None
-    except (InvalidHandshake, Dropped) as error:
+    except (WebSocketException, OpenAIError, Dropped) as error:
         logger.info("a transcription session ended at once: %s", type(error).__name__)
         raise EngineError("OpenAI cannot be reached, or broke off") from None
     except TimeoutError:
@@ -213,15 +213,15 @@ class WarmSessions:
         """A session that is open, the youngest; None where there is none."""
         self.keep()
         self._changed.set()
-        while self._idle:
-            session = self._idle.pop()
-            if session.is_open and not self._is_old(session):
+        for session in reversed(self._idle):
+            if self._is_fit(session):
+                self._idle.remove(session)
                 return session
         return None
 
     def give(self, session: Session) -> bool:
         """Take back a session in which nothing of anybody is left; False: it is not wanted."""
-        if len(self._idle) >= WARM_MAX or not session.is_open or self._is_old(session):
+        if len(self._idle) >= WARM_MAX or not self._is_fit(session):
             return False
         self._idle.append(session)
         return True
@@ -235,8 +235,10 @@ class WarmSessions:
         for session in idle:
             await session.close()
 
-    def _is_old(self, session: Session) -> bool:
-        return asyncio.get_running_loop().time() - session.opened_s > AGE_S_MAX
+    @staticmethod
+    def _is_fit(session: Session) -> bool:
+        age_s = asyncio.get_running_loop().time() - session.opened_s
+        return session.is_open and age_s <= AGE_S_MAX
 
     async def _keep(self) -> None:
         retry_s = RETRY_S_FIRST
@@ -249,7 +251,7 @@ class WarmSessions:
                     self._idle.append(await self._connect())
                     retry_s = RETRY_S_FIRST
                 except EngineError as error:
-                    logger.info("no warm session: %s", error)
+                    logger.debug("no warm session: %s", error)
                     wait_s, retry_s = retry_s, min(retry_s * 2, RETRY_S_MAX)
                     # Others ask as well; but not each of them makes us ask again.
                     await asyncio.sleep(wait_s)
@@ -260,6 +262,6 @@ class WarmSessions:
 
     async def _drop_unfit(self) -> None:
         for session in list(self._idle):
-            if not session.is_open or self._is_old(session):
+            if not self._is_fit(session):
                 self._idle.remove(session)
                 await session.close()

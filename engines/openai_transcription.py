@@ -17,25 +17,14 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
-from openai import AsyncOpenAI, AsyncStream
+from openai import AsyncOpenAI
 
-from .audio import wav
-from .openai_client import client_of, finishing_generators, refusal, said_plainly, without_keys
-from .openai_hearing import (
-    Commit,
-    Event,
-    Hearing,
-    Request,
-    Stretch,
-    VendorError,
-    hints,
-    session_of,
-)
+from .openai_client import client_of, refusal, without_keys
+from .openai_files import SpeechFiles, Written
+from .openai_hearing import Commit, Event, Hearing, Request, VendorError, session_of
 from .openai_sessions import Dropped, NoSession, Session, WarmSessions, open_session
-from .speech import PCM_FRAME_MS, PCM_RATE_HZ, EngineError, PcmFrame, Transcript, Word
+from .speech import EngineError, PcmFrame, Transcript
 from .vendors import OpenAIOptions
 
 logger = logging.getLogger(__name__)
@@ -45,18 +34,7 @@ ABSENT_S = 300.0
 RECONNECTS_MAX = 1
 # Those that write each item down for itself.
 _APART = ("gpt-transcribe", "gpt-4o-transcribe", "gpt-4o-mini-transcribe", "whisper-1")
-DETECT_FRAMES_MAX = 30_000 // PCM_FRAME_MS
-# The model that answers in one piece, and knows where its words lie.
-_UNSTREAMED = "whisper-1"
 INBOX_MAX = 256
-
-
-@dataclass(frozen=True, slots=True)
-class _Written:
-    """All that is said in a file. Times of words count from its start."""
-
-    text: str
-    words: tuple[Word, ...] = ()
 
 
 class OpenAISpeechToText:
@@ -66,9 +44,9 @@ class OpenAISpeechToText:
         self._options = options
         self._client: AsyncOpenAI | None = None
         self._session = session_of(options.transcription_model, language, ())
-        self._warm = WarmSessions(self._open_warm)
+        self._sessions = WarmSessions(self._open_warm)
         self._absent_until_s = 0.0
-        self._streams_files = options.file_model != _UNSTREAMED
+        self._files = SpeechFiles(options, self._connection)
 
     # Life.
 
@@ -76,13 +54,18 @@ class OpenAISpeechToText:
         """Have a session ready. Raises `EngineError` where something is not configured; a vendor
         that cannot be reached now may be later."""
         self._connection()
-        self._warm.keep()
+        self._sessions.keep()
 
     async def close(self) -> None:
-        await self._warm.close()
+        await self._sessions.close()
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+
+    @property
+    def warm(self) -> int:
+        """How many sessions wait for somebody to speak."""
+        return self._sessions.warm
 
     # Words.
 
@@ -104,14 +87,7 @@ class OpenAISpeechToText:
     async def detect_language(self, frames: Sequence[PcmFrame]) -> str:
         """The language of this sound, of which half a minute is heard at most; empty where the
         model does not tell. Raises `EngineError`."""
-        sound = b"".join(frame.samples for frame in frames[:DETECT_FRAMES_MAX])
-        with said_plainly(self._options, "asking for a language"):
-            answer = await self._connection().audio.transcriptions.create(
-                file=_file(sound), **self._shape()
-            )
-        languages = getattr(answer, "languages", None) or []
-        told = languages[0].code if languages else getattr(answer, "language", "")
-        return told if isinstance(told, str) else ""
+        return await self._files.detect_language(frames)
 
     # Sessions.
 
@@ -123,7 +99,7 @@ class OpenAISpeechToText:
         wanted = session_of(model, language, expected)
         if self._is_absent():
             raise NoSession("OpenAI has no realtime sessions here", lasting=False)
-        session = None if fresh else self._warm.take()
+        session = None if fresh else self._sessions.take()
         if session is None:
             return await self._open(wanted)
         try:
@@ -136,7 +112,7 @@ class OpenAISpeechToText:
     async def leave(self, session: Session, *, is_clean: bool) -> None:
         """The utterance is over. `is_clean`: all of its sound was answered."""
         apart = self._options.transcription_model.startswith(_APART)
-        if not (is_clean and apart and self._warm.give(session)):
+        if not (is_clean and apart and self._sessions.give(session)):
             await session.close()
 
     async def _open_warm(self) -> Session:
@@ -160,39 +136,11 @@ class OpenAISpeechToText:
             self._client = client_of(self._options)
         return self._client
 
-    # Files.
-
-    async def written(
-        self, stretch: Stretch, language: str, expected: Sequence[str]
-    ) -> AsyncGenerator[str | _Written, None]:
-        """What is said in a stretch, heard as a file: pieces of text where the server streams,
-        then all of it. Raises `EngineError`."""
-        asked = {**self._shape(), **hints(self._options.file_model, language, expected)}
-        transcriptions = self._connection().audio.transcriptions
-        file = _file(bytes(stretch.sound))
-        with said_plainly(self._options, "a file to be written down"):
-            if self._streams_files:
-                stream = await transcriptions.create(file=file, stream=True, **asked)
-                whole = False
-                async with finishing_generators(), contextlib.aclosing(_pieces(stream)) as pieces:
-                    async for piece in pieces:
-                        whole = isinstance(piece, _Written)
-                        yield piece
-                if whole:
-                    return
-                # A server that does not know of streams has answered in one piece.
-                self._streams_files = False
-            answer = await transcriptions.create(file=file, **asked)
-        yield _Written(answer.text, _words(answer))
-
-    def _shape(self) -> dict[str, Any]:
-        model = self._options.file_model
-        if model != _UNSTREAMED:
-            return {"model": model, "response_format": "json"}
-        return {
-            "model": model, "response_format": "verbose_json",
-            "timestamp_granularities": ["word"],
-        }  # fmt: skip
+    def written(
+        self, sound: bytes, language: str, expected: Sequence[str]
+    ) -> AsyncGenerator[str | Written, None]:
+        """What is said in 16 kHz sound, heard as a file. Raises `EngineError`."""
+        return self._files.written(sound, language, expected)
 
     def failure(self, error: VendorError) -> EngineError:
         """What an error in the midst of a session means for us."""
@@ -255,8 +203,6 @@ class _Utterance:
     async def transcripts(self, listening: asyncio.Task[None]) -> AsyncGenerator[Transcript, None]:
         """Raises `EngineError`, and what `listening` raises."""
         try:
-            while not self._hearing.begun and not self._hearing.over:
-                await self._next(listening)
             async with contextlib.aclosing(self._heard(listening)) as transcripts:
                 async for transcript in transcripts:
                     yield transcript
@@ -268,6 +214,10 @@ class _Utterance:
     async def _heard(self, listening: asyncio.Task[None]) -> AsyncGenerator[Transcript, None]:
         reconnects = RECONNECTS_MAX
         while not self._hearing.over:
+            if not self._hearing.begun:
+                # Nothing was said that must be asked.
+                await self._next(listening)
+                continue
             try:
                 await self._join()
                 async with contextlib.aclosing(self._answers(listening)) as answers:
@@ -281,6 +231,8 @@ class _Utterance:
                         yield transcript
             except Dropped:
                 await self._part(is_clean=False)
+                if not self._hearing.begun:
+                    continue
                 if not reconnects:
                     raise EngineError("OpenAI cannot be reached, or broke off") from None
                 reconnects -= 1
@@ -321,7 +273,7 @@ class _Utterance:
             if stretch is None:
                 await self._next(listening)
                 continue
-            written = self._engine.written(stretch, self._language, self._expected)
+            written = self._engine.written(bytes(stretch.sound), self._language, self._expected)
             async with contextlib.aclosing(written) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, str):
@@ -360,32 +312,3 @@ class _Utterance:
         if session is not None:
             session.items |= self._hearing.items
             await self._engine.leave(session, is_clean=is_clean)
-
-
-async def _pieces(stream: AsyncStream[Any]) -> AsyncGenerator[str | _Written, None]:
-    """What a file's stream says; nothing where it is no stream. Closes it."""
-    async with stream:
-        said, done = "", False
-        # To the very end, so that the connection can be used again.
-        async for event in stream:
-            kind = getattr(event, "type", "")
-            if kind == "transcript.text.delta" and isinstance(event.delta, str) and not done:
-                said += event.delta
-                yield event.delta
-            elif kind == "transcript.text.done" and isinstance(event.text, str) and not done:
-                done = True
-                yield _Written(event.text)
-        if said and not done:
-            yield _Written(said)
-
-
-def _file(sound: bytes) -> tuple[str, bytes, str]:
-    return "speech.wav", wav(sound, PCM_RATE_HZ), "audio/wav"
-
-
-def _words(answer: object) -> tuple[Word, ...]:
-    found = getattr(answer, "words", None) or ()
-    return tuple(
-        Word(each.word.strip(), round(each.start * 1_000), round(each.end * 1_000))
-        for each in found
-    )

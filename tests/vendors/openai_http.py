@@ -78,6 +78,8 @@ class OpenAIServer(WireServer):
         self.speaks: Speaks = speaks or tone
         self.transcription_models: tuple[str, ...] = (*STREAMING, *COMMITTED)
         self.retry_after_s = 2.0
+        # Of all sound, as the models tell it that tell it.
+        self.language = "en"
 
     def to(self, path: str) -> list[Asked]:
         """What was asked of one door, by the end of its path."""
@@ -195,7 +197,8 @@ class OpenAIServer(WireServer):
             await self._stream(exchange, trouble, "text/event-stream", _told(heard))
             return
         whole = _verbose(heard, pcm, rate_hz) if shape == "verbose_json" else Transcription(
-            text=" ".join(heard), usage={"type": "duration", "seconds": seconds}  # type: ignore[arg-type]
+            text=" ".join(heard), languages=[{"code": self.language}],  # type: ignore[list-item]
+            usage={"type": "duration", "seconds": seconds},  # type: ignore[arg-type]
         )  # fmt: skip
         await self._whole(exchange, trouble, whole.model_dump_json(exclude_none=True).encode())
 

@@ -37,7 +37,7 @@ from openai.types.realtime import (
 )
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from .hearing import words_heard
+from .hearing import BLOCK_MS, words_heard
 from .trouble import Trouble
 from .wire import Asked, Json, Left, Socket
 
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 RATE_HZ = 24_000
 COMMIT_MS_MIN = 100
+_BLOCK_BYTES = BLOCK_MS * RATE_HZ * 2 // 1_000
 APPEND_BYTES_MAX = 15 * 1024 * 1024
 # Words come while the sound comes; from the others, only after a commit.
 STREAMING = ("gpt-live-transcribe", "gpt-realtime-whisper")
@@ -71,6 +72,8 @@ class _Item:
     id: str
     trouble: Trouble
     told: list[str] = field(default_factory=list)
+    # Whole blocks of its sound that were listened to.
+    blocks: int = 0
 
 
 class TranscriptionSession:
@@ -147,7 +150,8 @@ class TranscriptionSession:
         if self._item is None:
             self._item = _Item(f"item_{next(_IDS)}", self._server.mood.next())
             await self._begin(self._item.trouble)
-        if streams and self._item.trouble is not Trouble.SLOW:
+        blocks, self._item.blocks = self._item.blocks, len(self._sound) // _BLOCK_BYTES
+        if streams and self._item.blocks > blocks and self._item.trouble is not Trouble.SLOW:
             words = words_heard(self._server.hears, bytes(self._sound), RATE_HZ, whole=False)
             for word in words[len(self._item.told) :]:
                 await self._delta(self._item, word)
