@@ -286,15 +286,19 @@ class _Link:
         except EngineError as error:
             self._talk.lost(self.number, error)
             return
-        sending = asyncio.create_task(self._send(connection))
         try:
-            self._talk.opened(self.number)
-            ended = await self._read(connection)
+            sending = asyncio.create_task(self._send(connection))
+            try:
+                self._talk.opened(self.number)
+                ended = await self._read(connection)
+            finally:
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
+                with contextlib.suppress(ConnectionClosed, OSError):
+                    await connection.close()
         finally:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
-            with contextlib.suppress(ConnectionClosed, OSError):
-                await connection.close()
+            # However often we are cancelled. The SDK does not give it away.
+            connection._connection.transport.abort()
         self._talk.lost(self.number, ended)
 
     async def _connected(self) -> AsyncRealtimeConnection:

@@ -85,7 +85,13 @@ class Answer:
     def receive(self, kind: str, event: Told, now_ms: int) -> list[Event | Sound]:
         """The vendor's next event for it. Raises `EngineError` for what cannot be."""
         self.news_ms = now_ms
-        made = self._made(kind, event)
+        return self._begin(self._made(kind, event), now_ms)
+
+    def end(self, now_ms: int) -> list[Event | Sound]:
+        """The vendor has told all of it."""
+        return self._begin(self._pieces(self.step.end()), now_ms)
+
+    def _begin(self, made: list[Event | Sound], now_ms: int) -> list[Event | Sound]:
         if made and not self.begun:
             self.first_ms = now_ms
             return [ReplyBegun(self.turn), *made]
@@ -108,9 +114,6 @@ class Answer:
             case "response.function_call_arguments.done":
                 return self._argued(text_in(event, "item_id"), text_in(event, "arguments"))
         return []
-
-    def end(self) -> list[Event | Sound]:
-        return self._pieces(self.step.end())
 
     def _pieces(self, pieces: list[Piece]) -> list[Event | Sound]:
         return [

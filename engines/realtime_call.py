@@ -34,7 +34,7 @@ from .realtime_lines import (
     Link,
 )
 from .realtime_reply import InStep
-from .realtime_requests import session_update, speed_of, voice_of
+from .realtime_requests import speed_of, voice_of
 from .speech import (
     Cancel,
     Command,
@@ -43,6 +43,7 @@ from .speech import (
     EngineFailed,
     EngineSettings,
     Event,
+    Fill,
     Hear,
     PcmFrame,
     Prepare,
@@ -98,6 +99,9 @@ class RealtimeCall:
                 self._cancel(turn, heard_ms)
             case Configure(settings):
                 self._configure(settings)
+            case Fill(turn):
+                if (waiting := lines.answers.get(turn)) and waiting.asked_aside:
+                    lines.do(Ask(command))
             case Prepare():
                 pass  # It thinks of nothing before it is asked.
         return self._done()
@@ -239,11 +243,11 @@ class RealtimeCall:
         lines.settings = settings
         lines.do(Ask(Configure(settings)))
         if lines.link is not None:
-            lines.send(session_update(settings, lines.options))
+            lines.configure(lines.link)
         if lines.spare is not None and lines.spare.opened_ms:
-            lines.greet(lines.spare)
+            lines.configure(lines.spare)
         elif lines.spare is None and self._needs_another_voice(lines.link):
-            lines.open_spare()  # A session that has spoken keeps its voice.
+            lines.open_spare()
 
     def _needs_another_voice(self, link: Link | None) -> bool:
         lines = self._lines

@@ -59,11 +59,16 @@ def _added(lines: Lines, event: Told) -> None:
 
 
 def _partial(lines: Lines, event: Told) -> None:
-    utterance = lines.utterances.of_item(text_in(event, "item_id"))
+    item_id, spoken = text_in(event, "item_id"), lines.utterances.open
+    if spoken is not None and not spoken.item_id and not lines.mirror.find(item_id):
+        spoken.item_id = item_id  # Some models write while there is speech.
+    utterance = lines.utterances.of_item(item_id)
     if utterance is not None and not utterance.aside:
         utterance.partial += text_in(event, "delta")
-        words = Transcript(lines.utterances.partial(utterance), final=False)
-        lines.tell(Transcribed(utterance.turn, words))
+        words = " ".join(utterance.partial.split())
+        if item := lines.mirror.find(item_id):
+            item.text = words
+        lines.tell(Transcribed(utterance.turn, Transcript(words, final=False)))
 
 
 def _transcribed(lines: Lines, event: Told) -> None:
@@ -197,7 +202,7 @@ def _finish(lines: Lines, answer: Answer, status: str, details: Told, response: 
 
 
 def _complete(lines: Lines, answer: Answer, *, cut: bool) -> None:
-    for made in answer.end():
+    for made in answer.end(lines.now_ms):
         if isinstance(made, Sound):
             lines.do(made)
         else:

@@ -16,7 +16,7 @@ for the call says nothing to it, and stays.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .chat_messages import object_text, safe_name
 from .speech import Entry, FunctionCall, FunctionResult, Note, Turn
@@ -212,7 +212,7 @@ class Mirror:
         are; `said` are those that are known by now."""
         asked = [item for item in self.items if item.turn == turn and item.kind == USER]
         before = _groups(self._before(asked))
-        wanted = _without_end(wanted_of(history), said)
+        wanted = wanted_of(_without_end(history, said))
         first = _alike(before, wanted)
         last = _alike(before[first:][::-1], wanted[first:][::-1])
         told = list[Json]()
@@ -301,12 +301,12 @@ def _alike(groups: Sequence[_Group], wanted: Sequence[Wanted]) -> int:
     return count
 
 
-def _without_end(wanted: list[Wanted], said: str) -> list[Wanted]:
+def _without_end(history: Sequence[Entry], said: str) -> Sequence[Entry]:
     """All but the words that are there as sound. The call may know only the first of them."""
-    if not (wanted and wanted[-1].kind == USER and said):
-        return wanted
-    left = without_end(wanted[-1].text, said)
-    return [*wanted[:-1], *([Wanted(USER, left)] if left else [])]
+    last = history[-1]
+    if not isinstance(last, Turn):
+        return history
+    return (*history[:-1], replace(last, user=without_end(last.user, said)))
 
 
 def without_end(words: str, said: str) -> str:

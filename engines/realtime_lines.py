@@ -147,8 +147,14 @@ class Lines:
         """The link is open: it is told how we want to talk."""
         spare.opened_ms = self.now_ms
         spare.ready_by_ms = self.now_ms + self.patience_ms
-        spare.voice = voice_of(self.settings, self.options)
-        self.do(Send(spare.number, session_update(self.settings, self.options)))
+        self.configure(spare)
+
+    def configure(self, link: Link) -> None:
+        """A session that has spoken keeps its voice."""
+        if not link.voiced:
+            link.voice = voice_of(self.settings, self.options)
+        update = session_update(self.settings, self.options, link.voice)
+        self.do(Send(link.number, update))
 
     @property
     def idle(self) -> bool:

@@ -24,12 +24,14 @@ FRAME_BYTES = RATE_HZ * 2 * OPUS_FRAME_MS // 1_000
 CHAR_MS = 65.0
 # Quieter than this is a pause (of 32,767).
 QUIET = 400
-PAUSE_MS = 120
+PAUSE_MS = 100
 # A piece ends at a pause within these shares of its length, or else at the latter.
-EARLIEST, LATEST = 0.6, 1.5
+EARLIEST, LATEST = 0.6, 1.3
 PACE_LEARNT = 0.5
-# Sound that comes before its words waits for them for so long.
-WORDLESS_MS_MAX = 400
+# Sound that comes before its words waits for them for so long; where the first word has begun to
+# come, until it is whole, if that is not much longer. Most often it is the only one.
+WORDLESS_MS_MAX, ONE_WORD_MS_MIN, ONE_WORD_MS_MAX = 400, 200, 1_200
+_ENDS = tuple(".!?…")
 # Ten minutes: no reply is so long, and what is kept of one is bounded.
 SOUND_MS_MAX = 600_000
 
@@ -84,16 +86,23 @@ class InStep:
 
     def _sound(self) -> list[Piece]:
         if self._piece is None and not self._words_come():
-            if len(self._held) * 1_000 < WORDLESS_MS_MAX * RATE_HZ * 2:
+            wait_ms = ONE_WORD_MS_MAX if self._words.strip() else WORDLESS_MS_MAX
+            if self._held_ms < wait_ms:
                 return []
             return self._frames()
         made = self._begin() if self._piece is None else []
         return made + self._frames()
 
+    @property
+    def _held_ms(self) -> int:
+        return len(self._held) * 1_000 // (RATE_HZ * 2)
+
     def _words_come(self) -> bool:
         """Whether there are words to begin with, if need be the first of a sentence."""
         begun, _, rest = self._words.rpartition(" ")
-        if not self._waiting and begun.strip():
+        if self._held_ms >= ONE_WORD_MS_MIN and self._words.strip()[-1:] in _ENDS:
+            begun, rest = self._words, ""
+        if begun.strip() and not self._waiting:
             self._waiting.append(begun.strip())
             self._cutter, self._words = SentenceCutter(), ""
             self._feed(rest)
@@ -114,9 +123,12 @@ class InStep:
 
     def _ends(self) -> bool:
         """Whether the piece that is being said has probably been said."""
-        if self._piece is None or not self._waiting:
+        if self._piece is None:
             return False
         lasts_ms = len(self._piece) * self._char_ms / self.speed
+        if not self._waiting:
+            # The next sentence is not whole: its first words will do, if it is time for them.
+            return self._piece_ms >= lasts_ms and self._words_come()
         if self._quiet_ms >= PAUSE_MS and self._piece_ms >= EARLIEST * lasts_ms:
             learnt = self._piece_ms * self.speed / max(len(self._piece), 1)
             self._char_ms += (learnt - self._char_ms) * PACE_LEARNT

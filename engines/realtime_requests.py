@@ -30,7 +30,7 @@ def speed_of(settings: EngineSettings) -> float:
     return min(max(settings.speed, SPEED_MIN), SPEED_MAX)
 
 
-def session_update(settings: EngineSettings, options: OpenAIOptions) -> Json:
+def session_update(settings: EngineSettings, options: OpenAIOptions, voice: str) -> Json:
     heard: Json = {"model": options.transcription_model}
     if settings.language:
         heard["language"] = settings.language
@@ -40,7 +40,7 @@ def session_update(settings: EngineSettings, options: OpenAIOptions) -> Json:
             # Who has the floor is decided here, and nowhere else.
             "input": {"format": _PCM, "transcription": heard, "turn_detection": None},
             "output": {
-                "format": _PCM, "voice": _voice(settings, options), "speed": speed_of(settings),
+                "format": _PCM, "voice": _voice(voice), "speed": speed_of(settings),
             },
         },
         **_usual(settings),
@@ -77,8 +77,7 @@ def _usual(settings: EngineSettings) -> Json:
     }  # fmt: skip
 
 
-def _voice(settings: EngineSettings, options: OpenAIOptions) -> object:
-    voice = voice_of(settings, options)
+def _voice(voice: str) -> object:
     return {"id": voice} if voice.startswith(OWN_VOICE) else voice
 
 

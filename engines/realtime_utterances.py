@@ -90,7 +90,8 @@ class Utterances:
         return gone
 
     def of_item(self, item_id: str) -> Utterance | None:
-        return next((each for each in self if item_id and each.item_id == item_id), None)
+        heard = (each for each in (*self, self.open) if each is not None)
+        return next((each for each in heard if item_id and each.item_id == item_id), None)
 
     def of_aside(self, turn: int) -> Utterance | None:
         """The one whose words the other engine tells next."""
@@ -108,10 +109,6 @@ class Utterances:
         """All that is known to have been said in a turn."""
         partial = [each.partial for each in self if each.turn == turn]
         return " ".join(filter(None, [*self._said.get(turn, ()), *partial]))
-
-    def partial(self, utterance: Utterance) -> str:
-        """The words so far of an utterance; the call is told those of a turn's latest alone."""
-        return " ".join(utterance.partial.split())
 
     def settle(self, utterance: Utterance, text: str) -> list[Transcribed]:
         """These are its words. Returns what the call can now be told: in the order in which
