@@ -218,6 +218,7 @@ class TurnRecord(Record):
     first_audio_ms: Mapped[int | None] = mapped_column(Integer)
     first_packet_ms: Mapped[int | None] = mapped_column(Integer)
     gap_ms: Mapped[int | None] = mapped_column(Integer)
+    answer_ms: Mapped[int | None] = mapped_column(Integer)
     speech_to_text: Mapped[str | None] = mapped_column(String(ENGINE_CHARS_MAX))
     dialogue: Mapped[str | None] = mapped_column(String(ENGINE_CHARS_MAX))
     text_to_speech: Mapped[str | None] = mapped_column(String(ENGINE_CHARS_MAX))

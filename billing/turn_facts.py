@@ -25,6 +25,7 @@ LATENCY_PARTS = (
     "endpointing_ms", "transcript_ms", "first_token_ms", "first_sentence_ms", "first_audio_ms",
     "first_packet_ms",
 )  # fmt: skip
+LATENCY = (*LATENCY_PARTS, "gap_ms", "answer_ms")
 # How a reply ended; of a turn that nobody replied to, that.
 COMPLETED, CANCELLED, FAILED, UNANSWERED = "completed", "cancelled", "failed", "unanswered"
 
@@ -74,12 +75,14 @@ class TurnFacts:
     """A turn of a call, as it is written down.
 
     The six parts of the latency sum to `gap_ms`, the silence between the user's last sound and
-    the reply's first; None where no reply was heard. `outcome`: completed, cancelled, failed or
-    unanswered; `reason`: why it was not completed. By role, the engine that answered (the last
-    one to do so); None: none did. `failovers`: requests that failed and were done by another
-    engine then. `requests`: how many there were. `cost_micros`: what is known of their cost, by
-    currency; `unpriced`: of how many requests it is not known. `uses`: the first of them, each
-    as `PricedUse.as_json` gives it.
+    the next; None where nothing was heard. `answer_ms`: how long the answer itself was waited
+    for, where a filler was said before it.
+
+    `outcome`: completed, cancelled, failed or unanswered; `reason`: why it was not completed.
+    By role, the engine that answered (the last one to do so); None: none did. `failovers`:
+    requests that failed and were done by another engine then. `requests`: how many there were.
+    `cost_micros`: what is known of their cost, by currency; `unpriced`: of how many requests it
+    is not known. `uses`: the first of them, each as `PricedUse.as_json` gives it.
     """
 
     usage_id: str
@@ -94,6 +97,7 @@ class TurnFacts:
     first_audio_ms: int | None = None
     first_packet_ms: int | None = None
     gap_ms: int | None = None
+    answer_ms: int | None = None
     speech_to_text: str | None = None
     dialogue: str | None = None
     text_to_speech: str | None = None
@@ -108,7 +112,7 @@ class TurnFacts:
         """For whoever may see the call. `costs`: this is who runs the server, and may see what
         the call costs, and what that follows from."""
         hidden = set() if costs else {"amounts", "cost"}
-        parts = {name: getattr(self, name) for name in (*LATENCY_PARTS, "gap_ms")}
+        parts = {name: getattr(self, name) for name in LATENCY}
         told: dict[str, object] = {
             "turn": self.turn,
             "started_at": self.started_at.isoformat(),

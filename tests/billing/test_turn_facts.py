@@ -63,7 +63,8 @@ def test_a_turn_without_a_reply_has_no_latency() -> None:
         ("endpointing_ms", "transcript_ms", "first_token_ms", "first_sentence_ms",
          "first_audio_ms", "first_packet_ms"), 1,
     )  # fmt: skip
-    assert turn(gap_ms=6, **parts).as_json(costs=False)["latency"] == parts | {"gap_ms": 6}
+    told = turn(gap_ms=6, answer_ms=9, **parts).as_json(costs=False)["latency"]
+    assert told == parts | {"gap_ms": 6, "answer_ms": 9}
     assert turn().as_json(costs=False)["engines"] == {"dialogue": "openai:gpt-4.1-mini"}
 
 

@@ -16,7 +16,7 @@ depends_on = None
 ROLES = ("speech_to_text", "dialogue", "text_to_speech", "speech_to_speech")
 LATENCY = (
     "endpointing_ms", "transcript_ms", "first_token_ms", "first_sentence_ms", "first_audio_ms",
-    "first_packet_ms", "gap_ms",
+    "first_packet_ms", "gap_ms", "answer_ms",
 )  # fmt: skip
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
