@@ -47,6 +47,7 @@ WARM, WARM_MAX = 1, 4
 RETRY_S_FIRST, RETRY_S_MAX = 2.0, 60.0
 # What a server says that has no such sessions.
 _ABSENT = {400, 404, 405, 426, 501}
+_sleep = asyncio.sleep
 
 
 class Dropped(Exception):
@@ -254,7 +255,7 @@ class WarmSessions:
                     logger.debug("no warm session: %s", error)
                     wait_s, retry_s = retry_s, min(retry_s * 2, RETRY_S_MAX)
                     # Others ask as well; but not each of them makes us ask again.
-                    await asyncio.sleep(wait_s)
+                    await _sleep(wait_s)
                     continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):

@@ -68,6 +68,17 @@ async def test_words_of_files_have_places_where_the_model_knows_them(server: Ope
     assert b'name="prompt"' in server.to("/transcriptions")[0].body
 
 
+async def test_a_server_that_does_not_stream_is_asked_plainly(
+    engine: OpenAISpeechToText, server: OpenAIServer
+) -> None:
+    server.realtime = server.streams_files = False
+    for _ in range(2):
+        (final,) = await all_of(engine)
+        assert final.text == WORDS
+    streamed = [b'name="stream"' in asked.body for asked in server.to("/transcriptions")]
+    assert streamed == [True, False, False], "that it does not is remembered"
+
+
 async def test_long_speech_goes_as_several_files(
     engine: OpenAISpeechToText, server: OpenAIServer
 ) -> None:

@@ -80,6 +80,8 @@ class OpenAIServer(WireServer):
         self.retry_after_s = 2.0
         # Of all sound, as the models tell it that tell it.
         self.language = "en"
+        # What speech is said to be, and whether files are answered in streams.
+        self.sound_type, self.streams_files = "audio/pcm", True
 
     def to(self, path: str) -> list[Asked]:
         """What was asked of one door, by the end of its path."""
@@ -178,7 +180,7 @@ class OpenAIServer(WireServer):
         sound = self.speaks(body["input"], body.get("speed", 1.0))
         size = RATE_HZ * 2 * SPEECH_CHUNK_MS // 1_000
         pieces = (sound[start : start + size] for start in range(0, len(sound), size))
-        await self._stream(exchange, trouble, "audio/pcm", pieces)
+        await self._stream(exchange, trouble, self.sound_type, pieces)
 
     async def _transcription(self, asked: Asked, exchange: Exchange, trouble: Trouble) -> None:
         fields, pcm, rate_hz = _form(asked)
@@ -193,7 +195,7 @@ class OpenAIServer(WireServer):
             self._note(f"{model} answers in json")
         heard = words_heard(self.hears, pcm, rate_hz, whole=True)
         seconds = len(pcm) / 2 / rate_hz
-        if fields.get("stream", [""])[0] == "true" and model != "whisper-1":
+        if fields.get("stream", [""])[0] == "true" and self._streams(model):
             await self._stream(exchange, trouble, "text/event-stream", _told(heard))
             return
         whole = _verbose(heard, pcm, rate_hz) if shape == "verbose_json" else Transcription(
@@ -201,6 +203,9 @@ class OpenAIServer(WireServer):
             usage={"type": "duration", "seconds": seconds},  # type: ignore[arg-type]
         )  # fmt: skip
         await self._whole(exchange, trouble, whole.model_dump_json(exclude_none=True).encode())
+
+    def _streams(self, model: str) -> bool:
+        return self.streams_files and model != "whisper-1"
 
     def _note(self, fault: str) -> None:
         self.faults.append(fault)
@@ -212,7 +217,10 @@ class OpenAIServer(WireServer):
         if unknown:
             self._note(f"Unknown parameters: {sorted(unknown)}")
         try:
-            TypeAdapter(kind).validate_python(body)
+            checked = TypeAdapter(kind).validate_python(body)
+            for each in checked.values():
+                if isinstance(each, Iterator):
+                    list(each)  # It is checked as it is read.
         except ValidationError as error:
             self._note(f"{asked.path}: {error}")
         return body

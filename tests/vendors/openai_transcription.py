@@ -119,10 +119,11 @@ class TranscriptionSession:
                 case other:
                     raise Refused(f"a transcription session knows no {other}", "unknown_event")
         except Refused as refused:
-            self._server.faults.append(f"{event.get('type')}: {refused}")
+            self._server.faults.append(f"{message[:80]}: {refused}")
+            of = event.get("event_id") if isinstance(event, dict) else None
             await self._error(
-                "invalid_request_error", str(refused), refused.code,
-                param=refused.param, event_id=event.get("event_id"),
+                "invalid_request_error", str(refused), refused.code, param=refused.param,
+                event_id=of,
             )  # fmt: skip
 
     async def _update(self, session: object, told: Json) -> None:
