@@ -14,6 +14,7 @@ import logging
 import uuid
 from collections.abc import Iterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -30,7 +31,7 @@ NOT_CONFIGURED = (
 )
 _LOGGED_CHARS_MAX = 300
 _RETRY_S_MAX = 3_600.0
-_LEAVING_S_MAX, _ENDING_S_MAX = 0.1, 0.5
+_LEAVING_S_MAX, _ENDING_S_MAX = 0.5, 0.5
 _STATUS_TASK = "_AioCall."
 _NEVER = 2**31 - 1
 
@@ -80,7 +81,15 @@ class Connection:
         if channel is not None:
             await channel.close()
 
-    def metadata(self) -> tuple[tuple[str, str], ...]:
+    def begin(self, method: Any, *request: Any) -> Any:
+        """Begin a call of one of the service's methods. `leave` it in any case."""
+        call = method(*request, metadata=self._metadata())
+        alive = _alive.setdefault(asyncio.get_running_loop(), set())
+        alive.add(call)
+        call.add_done_callback(alive.discard)
+        return call
+
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
         """Who asks, and a name for the request by which the vendor can find it."""
         request = ("x-client-request-id", str(uuid.uuid4()))
         if self._options.api_key:
@@ -92,21 +101,25 @@ class Connection:
         return given
 
 
+# The calls that have not ended, by the loop they run in.
+_alive: WeakKeyDictionary[asyncio.AbstractEventLoop, set[Any]] = WeakKeyDictionary()
+
+
 async def leave(*calls: Any) -> None:
     """Have nothing left of these calls: the vendor is told at once to stop, and the tasks in
     which gRPC waits for the end of them have ended."""
     left = [call for call in calls if call.cancel()]
-    # gRPC has no word for waiting for those tasks, and others' look the same: the first to end
-    # among them are, but for a rare coincidence, ours.
-    ending = {task for task in asyncio.all_tasks() if _waits_for_a_status(task)} if left else set()
-    many, until_s = len(ending), asyncio.get_running_loop().time() + _LEAVING_S_MAX
-    while ending and many - len(ending) < len(left):
-        wait_s = until_s - asyncio.get_running_loop().time()
-        done, ending = await asyncio.wait(
-            ending, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED
+    if not left:
+        return
+    # gRPC has no word for waiting for those tasks, and one looks like the other; but there is
+    # one for each call, so those too many are of calls that were left.
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + _LEAVING_S_MAX
+    waiting = {task for task in asyncio.all_tasks() if _waits_for_a_status(task)}
+    while len(waiting) > len(_alive.get(loop, ())) and loop.time() < until_s:
+        _, waiting = await asyncio.wait(
+            waiting, timeout=until_s - loop.time(), return_when=asyncio.FIRST_COMPLETED
         )
-        if not done:
-            break
 
 
 def _waits_for_a_status(task: asyncio.Task[Any]) -> bool:

@@ -264,7 +264,7 @@ class _Hearing:
         self._sent_at_ms = _now_ms()
 
     async def _open(self) -> _Session:
-        call = self._recognise(metadata=self._connection.metadata())
+        call = self._connection.begin(self._recognise)
         session = _Session(len(self._sessions), call, self._sent_ms)
         self._sessions.append(session)
         self._answers.opened(session.number)

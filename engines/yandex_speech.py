@@ -206,7 +206,7 @@ class _Speaking:
             ),
             loudness_normalization_type=tts_pb2.UtteranceSynthesisRequest.LUFS,
         )
-        self._calls.append(self._synthesize(request, metadata=self._connection.metadata()))
+        self._calls.append(self._connection.begin(self._synthesize, request))
 
     async def _sound(self, call: Any) -> bytes:
         """The next sound; empty when there is no more."""

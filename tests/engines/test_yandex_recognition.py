@@ -21,7 +21,7 @@ from engines.yandex_results import SessionRules
 from tests.vendors.trouble import Trouble
 from tests.vendors.yandex import RETRY_S, Session, YandexServer, serving_yandex
 
-from .speaking import bytes_of, silence, speech, spoken, spoken_until
+from .utterances import bytes_of, silence, speech, spoken, spoken_until
 
 PATIENCE_S = 60.0
 UTTERANCE = [*silence(320), *speech(1_600), *silence(320)]
