@@ -14,16 +14,15 @@ import re
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-import av
-import av.filter
 import numpy as np
 import numpy.typing as npt
-from av import AudioFrame
 
 from .audio import Resampler
 from .opus import OpusEncoder
+from .plain_text import plain
 from .serving import Assignment, JobCancelled, Options, Work, serve
 from .speech import EngineError
+from .tempo import Tempo
 
 OPUS_HZ = 24_000
 CHUNK_MS = 40
@@ -48,9 +47,6 @@ _WORD, _END_OF_LIST = 1, 0
 _GENDERS = {1: "male", 2: "female"}
 # Spoken in every language, for measuring how loud a voice is.
 _MEASURE = "1 2 3 4 5 6 7 8 9 10"
-# Marks of emphasis, which would be read out; a lone one between words may mean something.
-_MARKUP = re.compile(r"(?<!\w)[*_`~]+(?=\w)|(?<=\w)[*_`~]+(?!\w)|[*_`~#=]{2,}")
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 _WHOLE_WORD = re.compile(r"\w+(?:['’.\-]\w+)*")
 
 Samples = npt.NDArray[np.int16]
@@ -222,7 +218,7 @@ class Sending(Speaking):
     ) -> None:
         self._assignment, self._text = assignment, text
         self._rate_hz, self._gain, self._tempo = rate_hz, gain, tempo
-        self._stretch = _Stretch(rate_hz, tempo) if tempo != 1.0 else None
+        self._stretch = Tempo(rate_hz, tempo) if tempo != 1.0 else None
         self._resampler = Resampler(rate_hz, OPUS_HZ)
         self._encoder = OpusEncoder(OPUS_HZ, bitrate=BITRATE)
         self._silence = np.zeros(0, np.int16)
@@ -272,52 +268,6 @@ class Sending(Speaking):
             packets = [frame.packet for frame in frames]
             told = {"words": words, "sizes": [len(packet) for packet in packets]}
             self._assignment.send(told, b"".join(packets))
-
-
-class _Stretch:
-    """Sound made slower without making it lower, by FFmpeg's atempo (0.5 to 1)."""
-
-    def __init__(self, rate_hz: int, tempo: float) -> None:
-        self._rate_hz = rate_hz
-        self._graph = av.filter.Graph()
-        source = self._graph.add_abuffer(
-            format="s16", sample_rate=rate_hz, layout="mono", channels=1
-        )
-        slower = self._graph.add("atempo", f"{tempo:.4f}")
-        sink = self._graph.add("abuffersink")
-        source.link_to(slower)
-        slower.link_to(sink)
-        self._graph.configure()
-        self._fed = 0
-
-    def feed(self, pcm: bytes) -> bytes:
-        if not pcm:
-            return b""
-        frame = AudioFrame(format="s16", layout="mono", samples=len(pcm) // 2, align=1)
-        frame.sample_rate, frame.pts = self._rate_hz, self._fed
-        frame.planes[0].update(pcm)
-        self._fed += frame.samples
-        self._graph.push(frame)
-        return self._pull()
-
-    def flush(self) -> bytes:
-        self._graph.push(None)
-        return self._pull()
-
-    def _pull(self) -> bytes:
-        made = b""
-        while True:
-            try:
-                frame = self._graph.pull()
-            except (av.BlockingIOError, av.EOFError):
-                return made
-            assert isinstance(frame, AudioFrame)
-            made += bytes(frame.planes[0])[: frame.samples * 2]
-
-
-def plain(text: str) -> str:
-    """The text with what would be read out wrongly made blank, every character in its place."""
-    return _MARKUP.sub(lambda found: " " * len(found[0]), _CONTROL.sub(" ", text))
 
 
 def prepare(options: Options) -> Work:

@@ -98,14 +98,31 @@ def pull(
     `on_progress` is called from this thread, often. Blocks; raises `EngineError`."""
     weights = KNOWN.get(name)
     if weights is None:
-        known = ", ".join((*KNOWN, "smart-turn"))
+        known = ", ".join((*KNOWN, "smart-turn", "kokoro", "piper"))
         raise EngineError(f"No model is called {name!r}. Known are: {known}.")
+    target = directory / name
+
+    def place(file: str) -> Path | None:
+        return target / file if file in WANTED else None
+
+    fetch_from_hub(weights.repository, place, name, on_progress or unwatched, endpoint=endpoint)
+    if missing := missing_from(target):
+        raise EngineError(f"The weights of {name} came without {', '.join(missing)}.")
+    return target
+
+
+def fetch_from_hub(
+    repository: str, place: Callable[[str], Path | None], name: str, on_progress: OnProgress, *,
+    endpoint: str = HUB, known: Mapping[str, str] | None = None,
+) -> None:  # fmt: skip
+    """Bring those files of a repository here for which there is a `place`, for the weights
+    called `name`. `known`: the SHA-256 that a file must have, by the name of its place, whatever
+    the hub says. Blocks; raises `EngineError`."""
     import httpx2
     from huggingface_hub.errors import HfHubHTTPError
 
-    target = directory / name
     try:
-        _fetch_all(weights.repository, target, endpoint, on_progress or unwatched)
+        _fetch_all(repository, place, endpoint, on_progress, known or {})
     except (HfHubHTTPError, httpx2.HTTPError) as error:
         raise EngineError(
             f"The weights of {name} could not be fetched from {endpoint}: is this machine "
@@ -113,9 +130,6 @@ def pull(
         ) from error
     except OSError as error:
         raise EngineError(f"The weights of {name} could not be stored: {error}.") from error
-    if missing := missing_from(target):
-        raise EngineError(f"The weights of {name} came without {', '.join(missing)}.")
-    return target
 
 
 def unwatched(pulling: Pulling) -> None:
@@ -132,21 +146,25 @@ def fetch(wanted: Wanted, on_progress: OnProgress) -> None:
             on_progress(Pulling(wanted.path.name, done, wanted.size))
 
 
-def _fetch_all(repository: str, target: Path, endpoint: str, on_progress: OnProgress) -> None:
+def _fetch_all(
+    repository: str, place: Callable[[str], Path | None], endpoint: str, on_progress: OnProgress,
+    known: Mapping[str, str],
+) -> None:  # fmt: skip
     import httpx2
     from huggingface_hub import HfApi, hf_hub_url
 
     # Public files need no token, and this server has no business reading one.
     info = HfApi(endpoint=endpoint, token=False).model_info(repository, files_metadata=True)
-    files = [file for file in info.siblings or () if file.rfilename in WANTED]
-    total = sum(file.size or 0 for file in files)
-    target.mkdir(parents=True, exist_ok=True)
+    placed = [(file, place(file.rfilename)) for file in info.siblings or ()]
+    files = [(file, path) for file, path in placed if path is not None]
+    total = sum(file.size or 0 for file, _ in files)
     before = 0
     with httpx2.Client(follow_redirects=True, timeout=TIMEOUT_S) as client:
-        for file in files:
+        for file, path in files:
+            path.parent.mkdir(parents=True, exist_ok=True)
             url = hf_hub_url(repository, file.rfilename, revision=info.sha, endpoint=endpoint)
-            sha256 = file.lfs.sha256 if file.lfs else ""
-            wanted = Wanted(url, target / file.rfilename, file.size or 0, sha256)
+            sha256 = known.get(path.name) or (file.lfs.sha256 if file.lfs else "")
+            wanted = Wanted(url, path, file.size or 0, sha256)
             for done in _arriving(client, wanted):
                 on_progress(Pulling(file.rfilename, before + done, total))
             before += wanted.size

@@ -40,20 +40,23 @@ PURE = {
     "engines.tool_arguments", "engines.tool_results", "engines.spoken_values",
     "engines.utterance", "engines.json_schema", "engines.health", "engines.continuing",
     "engines.cutting", "engines.yandex_results", "engines.elevenlabs_alignment",
-    "engines.resuming",
+    "engines.resuming", "engines.realtime_answer", "engines.realtime_call",
+    "engines.realtime_events", "engines.realtime_items", "engines.realtime_lines",
+    "engines.realtime_reply", "engines.realtime_requests", "engines.realtime_utterances",
     "engines.normalising", "engines.normalising.agreement", "engines.normalising.english",
     "engines.normalising.english_words", "engines.normalising.figures",
     "engines.normalising.marks", "engines.normalising.normalise", "engines.normalising.nouns",
     "engines.normalising.numerals", "engines.normalising.roman", "engines.normalising.russian",
     "engines.normalising.russian_words", "engines.normalising.spans",
     "engines.normalising.tongue",
+    "engines.phoneme_times", "engines.plain_text", "engines.trust", "engines.whisper_order",
     "billing.pricing", "billing.postings", "billing.engine_prices", "billing.turn_facts",
     "voice_server.bench.figures", "voice_server.bench.interruptions",
     "voice_server.calls.events", "voice_server.calls.rules", "voice_server.calls.endpointing",
     "voice_server.calls.reply", "voice_server.calls.conversation", "voice_server.calls.playout",
     "voice_server.calls.arrivals", "voice_server.calls.floor", "voice_server.calls.allowance",
     "voice_server.calls.words", "voice_server.calls.patience", "voice_server.calls.memory",
-    "voice_server.calls.asides",
+    "voice_server.calls.asides", "voice_server.calls.late_words",
     "voice_server.calls.recordings",
     "voice_server.calls.wishes", "voice_server.calls.turn_log", "voice_server.calls.replies",
     "voice_server.calls.phases", "voice_server.calls.waterfall", "voice_server.calls.fillers",
@@ -72,7 +75,7 @@ IMPURE_STDLIB = {
 }  # fmt: skip
 VENDORS = {
     "torch", "faster_whisper", "ctranslate2", "silero_vad", "onnxruntime", "pocketsphinx",
-    "espeakng_loader", "grpc", "yandex", "speechkit",
+    "espeakng_loader", "grpc", "yandex", "speechkit", "kokoro_onnx", "piper", "onnx",
 }  # fmt: skip
 # Places that own the tasks of strangers, and so may catch whatever these raise.
 CATCH_ALL = {

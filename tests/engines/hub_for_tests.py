@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
 
 COMMIT = "a" * 40
 
@@ -31,7 +32,7 @@ class Hub:
                 "rfilename": name,
                 "size": len(data),
                 "blobId": "0" * 40,
-                **({"lfs": _lfs(data)} if name.endswith(".bin") else {}),
+                **({"lfs": _lfs(data)} if name.endswith((".bin", ".onnx")) else {}),
             }
             for name, data in self.files.items()
         ]
@@ -57,12 +58,15 @@ def _answering(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 self._resolve(body=True)
 
         def _resolve(self, *, body: bool) -> None:
-            name = self.path.split("?")[0].rsplit("/", 1)[-1]
+            path = unquote(self.path.split("?")[0])
+            # owner/repository/resolve/revision/the file, which may be in a folder
+            name = path.partition("/resolve/")[2].partition("/")[2]
             data = hub.files.get(name)
             if data is None:
                 self._send(404, b"", {"X-Error-Code": "EntryNotFound"})
                 return
-            etag = hashlib.sha256(data).hexdigest() if name.endswith(".bin") else "e" * 40
+            is_large = name.endswith((".bin", ".onnx"))
+            etag = hashlib.sha256(data).hexdigest() if is_large else "e" * 40
             headers = {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
             if not body:
                 self._send(200, b"", {**headers, "Content-Length": str(len(data))})
