@@ -18,7 +18,7 @@ import asyncio
 import base64
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
@@ -29,8 +29,9 @@ from .openai_client import client_of, is_here, refusal, retry_after_s, without_k
 from .opus import OpusEncoder
 from .realtime_answer import Sound, text_in
 from .realtime_call import NEVER_MS, RealtimeCall
-from .realtime_lines import Action, Append, Ask, Close, Hush, Open, Send, Tell
+from .realtime_lines import Action, Append, Ask, Close, Hush, Open, Send, Tell, Used
 from .realtime_reply import RATE_HZ
+from .realtime_requests import Terms
 from .speech import (
     PCM_RATE_HZ,
     Command,
@@ -41,10 +42,8 @@ from .speech import (
     Event,
     ReplyAudio,
     ReplyDone,
-    Report,
     SpeechToSpeech,
     Transcribed,
-    unreported,
 )
 from .vendors import OpenAIOptions
 
@@ -55,8 +54,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# What a request of a turn was.
+TurnReport = Callable[[int, EngineUse], None]
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 PING_S = 20.0
+
+
+def _unreported(_: int, __: EngineUse) -> None:
+    """Nobody keeps a record."""
 
 
 class OpenAIRealtime:
@@ -72,7 +77,7 @@ class OpenAIRealtime:
             await client.close()
 
     def speech(
-        self, settings: EngineSettings, aside: SpeechToSpeech, report: Report = unreported
+        self, settings: EngineSettings, aside: SpeechToSpeech, report: TurnReport = _unreported
     ) -> RealtimeSpeech:
         """The engine of one call. Raises `EngineError` where something is not configured."""
         self._client = self._client or client_of(self._options)
@@ -85,7 +90,7 @@ class RealtimeSpeech:
 
     def __init__(
         self, options: OpenAIOptions, settings: EngineSettings, aside: SpeechToSpeech,
-        report: Report = unreported, *, client: AsyncOpenAI,
+        report: TurnReport = _unreported, *, client: AsyncOpenAI,
     ) -> None:  # fmt: skip
         self._options, self._settings, self._client = options, settings, client
         self._aside, self._report = aside, report
@@ -111,11 +116,11 @@ class _Talk:
 
     def __init__(
         self, options: OpenAIOptions, settings: EngineSettings, client: AsyncOpenAI,
-        group: asyncio.TaskGroup, emit: Emit, report: Report,
+        group: asyncio.TaskGroup, emit: Emit, report: TurnReport,
     ) -> None:  # fmt: skip
         self._options, self._client, self._group = options, client, group
         self._emit, self._report = emit, report
-        self._call = RealtimeCall(options, settings)
+        self._call = RealtimeCall(_terms(options), settings)
         self._links: dict[int, _Link] = {}
         self._mouths: dict[int, _Mouth] = {}
         self._words = _Mouth(group, emit)
@@ -210,8 +215,8 @@ class _Talk:
                     mouth.close()
             case Ask(command):
                 self._asked.put_nowait(command)
-            case EngineUse():
-                self._report(action)
+            case Used(turn, use):
+                self._report(turn, use)
 
     def _to(self, link: int, message: dict[str, object] | bytes) -> None:
         if found := self._links.get(link):
@@ -355,6 +360,14 @@ class _Link:
             case "input_audio_buffer.clear":
                 self._resampler.flush()
         return [message]
+
+
+def _terms(options: OpenAIOptions) -> Terms:
+    return Terms(
+        options.realtime_model, options.transcription_model, options.realtime_voice,
+        session_ms_max=int(options.realtime_minutes_max * 60_000),
+        connect_ms=int(options.connect_s * 1_000), patience_ms=int(options.patience_s * 1_000),
+    )  # fmt: skip
 
 
 def _append(sound: bytes) -> list[dict[str, object]]:

@@ -22,7 +22,6 @@ from __future__ import annotations
 from . import realtime_events
 from .realtime_answer import Answer, Told, text_in
 from .realtime_lines import (
-    MINUTE_MS,
     RETRY_MS,
     WORDS_SHARE,
     Action,
@@ -34,7 +33,7 @@ from .realtime_lines import (
     Link,
 )
 from .realtime_reply import InStep
-from .realtime_requests import speed_of, voice_of
+from .realtime_requests import Terms, speed_of, voice_of
 from .speech import (
     Cancel,
     Command,
@@ -53,15 +52,14 @@ from .speech import (
     Transcribe,
     Transcribed,
 )
-from .vendors import OpenAIOptions
 
 NEVER_MS = 1 << 62
 STALLED = "the speech model fell silent"
 
 
 class RealtimeCall:
-    def __init__(self, options: OpenAIOptions, settings: EngineSettings) -> None:
-        self._lines = Lines(options, settings)
+    def __init__(self, terms: Terms, settings: EngineSettings) -> None:
+        self._lines = Lines(terms, settings)
         # Turns that the cascade speaks, or hears for somebody else.
         self._said_aside: set[int] = set()
         self._recorded: set[int] = set()
@@ -251,7 +249,7 @@ class RealtimeCall:
 
     def _needs_another_voice(self, link: Link | None) -> bool:
         lines = self._lines
-        voice = voice_of(lines.settings, lines.options)
+        voice = voice_of(lines.settings, lines.terms)
         return link is not None and link.voiced and link.voice != voice
 
     # The cascade.
@@ -304,15 +302,14 @@ class RealtimeCall:
             lines.lose(STALLED, hopeless=True)
 
     def _patient_until_ms(self, answer: Answer) -> int:
-        return answer.news_ms + self._lines.patience_ms
+        return answer.news_ms + self._lines.terms.patience_ms
 
     def _words_by_ms(self, ended_ms: int) -> int:
-        return ended_ms + int(self._lines.patience_ms * WORDS_SHARE)
+        return ended_ms + int(self._lines.terms.patience_ms * WORDS_SHARE)
 
     def _renewal_ms(self) -> int:
         """When another link is to be opened, where none is being opened yet."""
         lines = self._lines
         if lines.link is None:
             return lines.retry_ms if lines.down else NEVER_MS
-        old_ms = int(lines.options.realtime_minutes_max * MINUTE_MS)
-        return max(lines.link.opened_ms + old_ms, lines.retry_ms)
+        return max(lines.link.opened_ms + lines.terms.session_ms_max, lines.retry_ms)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from .realtime_answer import Answer, Sound, Told, sound_in, text_in
 from .realtime_items import ASSISTANT, CALL, RESULT, SYSTEM, USER, Item
-from .realtime_lines import ENGINE, Lines
+from .realtime_lines import ENGINE, Lines, Used
 from .realtime_reply import RATE_HZ
 from .realtime_requests import amounts_of
 from .realtime_utterances import Utterance
@@ -88,13 +88,12 @@ def _not_transcribed(lines: Lines, event: Told) -> None:
 def _report_words(lines: Lines, utterance: Utterance, usage: object, error: str = "") -> None:
     took_ms = lines.now_ms - (utterance.ended_ms or lines.now_ms)
     amounts = (("audio_ms", utterance.sound_ms), *amounts_of(usage))
-    lines.do(
-        EngineUse(
-            "speech_to_text", ENGINE, lines.options.transcription_model,
-            "failed" if error else "done", took_ms, None if error else took_ms, error,
-            () if error else amounts,
-        )
+    use = EngineUse(
+        "speech_to_text", ENGINE, lines.terms.transcription_model,
+        "failed" if error else "done", took_ms, None if error else took_ms, error,
+        () if error else amounts,
     )  # fmt: skip
+    lines.do(Used(utterance.turn, use))
 
 
 # Replies.

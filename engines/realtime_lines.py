@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from .realtime_answer import Answer, Sound
 from .realtime_items import ASSISTANT, CALL, USER, Item, Json, Mirror
-from .realtime_requests import amounts_of, response_create, session_update, voice_of
+from .realtime_requests import Terms, amounts_of, response_create, session_update, voice_of
 from .realtime_utterances import Utterance, Utterances
 from .speech import (
     Cancel,
@@ -27,10 +27,8 @@ from .speech import (
     Transcribe,
     Turn,
 )
-from .vendors import OpenAIOptions
 
 ENGINE = "openai"
-MINUTE_MS = 60_000
 # How soon another link is tried where none could be had: doubled each time, up to the latter.
 RETRY_MS, RETRY_MS_MAX = 2_000, 60_000
 # Words that have not come after this share of the vendor's patience are asked of the cascade.
@@ -79,13 +77,21 @@ class Hush:
 
 
 @dataclass(frozen=True, slots=True)
+class Used:
+    """What a request of this turn was."""
+
+    turn: int
+    use: EngineUse
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """A command for the cascade."""
 
     command: Command
 
 
-Action = Open | Close | Send | Append | Tell | Sound | Hush | Ask | EngineUse
+Action = Open | Close | Send | Append | Tell | Sound | Hush | Ask | Used
 
 
 @dataclass(slots=True)
@@ -103,10 +109,9 @@ class Link:
 
 
 class Lines:
-    def __init__(self, options: OpenAIOptions, settings: EngineSettings) -> None:
-        self.options, self.settings = options, settings
+    def __init__(self, terms: Terms, settings: EngineSettings) -> None:
+        self.terms, self.settings = terms, settings
         self.now_ms = 0
-        self.patience_ms = int(options.patience_s * 1_000)
         self.link: Link | None = None
         self.spare: Link | None = None
         # No link could be had: the cascade talks, and the next link is tried then.
@@ -139,21 +144,21 @@ class Lines:
 
     def open_spare(self) -> None:
         self._links += 1
-        ready_by_ms = self.now_ms + int(self.options.connect_s * 1_000) + self.patience_ms
+        ready_by_ms = self.now_ms + self.terms.connect_ms + self.terms.patience_ms
         self.spare = Link(self._links, ready_by_ms)
         self.do(Open(self._links))
 
     def greet(self, spare: Link) -> None:
         """The link is open: it is told how we want to talk."""
         spare.opened_ms = self.now_ms
-        spare.ready_by_ms = self.now_ms + self.patience_ms
+        spare.ready_by_ms = self.now_ms + self.terms.patience_ms
         self.configure(spare)
 
     def configure(self, link: Link) -> None:
         """A session that has spoken keeps its voice."""
         if not link.voiced:
-            link.voice = voice_of(self.settings, self.options)
-        update = session_update(self.settings, self.options, link.voice)
+            link.voice = voice_of(self.settings, self.terms)
+        update = session_update(self.settings, self.terms, link.voice)
         self.do(Send(link.number, update))
 
     @property
@@ -335,12 +340,11 @@ class Lines:
         """Keep a record of a request for a reply."""
         assert answer.sent_ms is not None
         first_ms = None if answer.first_ms is None else answer.first_ms - answer.sent_ms
-        self.do(
-            EngineUse(
-                "speech_to_speech", ENGINE, self.options.realtime_model, outcome,
-                self.now_ms - answer.sent_ms, first_ms, error, amounts_of(usage),
-            )
+        use = EngineUse(
+            "speech_to_speech", ENGINE, self.terms.model, outcome,
+            self.now_ms - answer.sent_ms, first_ms, error, amounts_of(usage),
         )  # fmt: skip
+        self.do(Used(answer.turn, use))
 
     def item_of(self, answer: Answer, item_id: str) -> Item | None:
         item = self.mirror.find(item_id)

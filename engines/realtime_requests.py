@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from .chat_messages import instructions_of, tool_fields
 from .realtime_items import Json, wanted_of
 from .realtime_reply import RATE_HZ
 from .speech import EngineSettings, Entry
-from .vendors import OpenAIOptions
 
 # Those that its types name, and `voice_…` for voices of one's own.
 VOICES = (
@@ -20,18 +20,31 @@ OUTPUT_TOKENS_MAX = 4_096
 _PCM = {"type": "audio/pcm", "rate": RATE_HZ}
 
 
-def voice_of(settings: EngineSettings, options: OpenAIOptions) -> str:
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Which models are asked, in which voice, and how much patience we have with them. A session
+    is renewed when it is `session_ms_max` old."""
+
+    model: str
+    transcription_model: str
+    voice: str
+    session_ms_max: int
+    connect_ms: int
+    patience_ms: int
+
+
+def voice_of(settings: EngineSettings, terms: Terms) -> str:
     """Voices of other engines mean the configured one."""
     ours = settings.voice in VOICES or settings.voice.startswith(OWN_VOICE)
-    return settings.voice if ours else options.realtime_voice
+    return settings.voice if ours else terms.voice
 
 
 def speed_of(settings: EngineSettings) -> float:
     return min(max(settings.speed, SPEED_MIN), SPEED_MAX)
 
 
-def session_update(settings: EngineSettings, options: OpenAIOptions, voice: str) -> Json:
-    heard: Json = {"model": options.transcription_model}
+def session_update(settings: EngineSettings, terms: Terms, voice: str) -> Json:
+    heard: Json = {"model": terms.transcription_model}
     if settings.language:
         heard["language"] = settings.language
     session: Json = {

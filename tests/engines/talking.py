@@ -93,7 +93,8 @@ class Talk:
         self.told.append(event)
         self._news.set()
 
-    def report(self, use: EngineUse) -> None:
+    def report(self, turn: int, use: EngineUse) -> None:
+        assert turn > 0
         self.uses.append(use)
         self._news.set()
 
