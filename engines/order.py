@@ -61,7 +61,7 @@ class Order:
         """Who can do this work here, in the order in which they are asked; and, where nobody
         can, a sentence that says what to do."""
         usable, trouble = list[str](), ""
-        for each in self._ordered(kind, name):
+        for each in dict.fromkeys(self._ordered(kind, name)):
             line = roster.listing(kind, each)
             why = "" if line is None else self._why_not(line, language)
             if line is not None and not why:

@@ -33,6 +33,9 @@ from .speech import (
     SpeechToText,
     TextToSpeech,
 )
+from .spoken_text import Normalised
+from .started import StartedEars, StartedVoice
+from .timed_voice import Timed
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +52,7 @@ class Registry:
         self._options, self._shelf, self._clock_ms = options, Shelf(options), clock_ms
         self.order = Order(options)
         self._health = Health()
+        self._dressed: dict[tuple[str, str], Any] = {}
         self.offers = Offers(options, self.order, self._made, self._how_is)
 
     # Life.
@@ -82,18 +86,22 @@ class Registry:
         return ""
 
     async def close(self) -> None:
+        self._dressed.clear()
         await self._shelf.close()
 
     async def ready(self, engine: object) -> None:
-        """Wait until an engine that was made just now can work. Raises `EngineError`."""
-        await self._shelf.ready(engine)
+        """Wait until an engine that was given here can work. Raises `EngineError`."""
+        for (kind, name), dressed in self._dressed.items():
+            if dressed is engine:
+                await self._shelf.ready(self._made(kind, name))
+                return
 
     # Engines that stand for all who could be asked.
 
     def for_call(self) -> CallEngines:
         """The engines of one call."""
         terms = Terms(self._health, clock_ms=self._clock_ms, hedge_ms=self._options.hedge_ms)
-        return CallEngines(self._options, self.order, self._made, terms)
+        return CallEngines(self._options, self.order, self._asked, terms)
 
     def speech_to_speech(
         self, settings: EngineSettings, report: Callable[[int, EngineUse], None]
@@ -133,7 +141,24 @@ class Registry:
         names, trouble = self.order.candidates(kind, name, language)
         if not names:
             raise EngineError(trouble)
-        return self._made(kind, names[0])
+        return self._asked(kind, names[0])
+
+    def _asked(self, kind: str, name: str) -> Any:
+        """An engine as it is asked: it is waited for, is given numbers in words where it does
+        not read them, and says when its words begin."""
+        if (kind, name) not in self._dressed:
+            engine = self._made(kind, name)
+            if kind == SPEECH_TO_TEXT:
+                engine = StartedEars(engine, self._shelf.ready)
+            elif kind == TEXT_TO_SPEECH:
+                line = roster.listing(kind, name)
+                engine = self._voice(engine, reads=line is None or line.reads)
+            self._dressed[kind, name] = engine
+        return self._dressed[kind, name]
+
+    def _voice(self, engine: TextToSpeech, *, reads: bool) -> TextToSpeech:
+        voice: TextToSpeech = StartedVoice(engine, self._shelf.ready)
+        return Timed(voice if reads else Normalised(voice))
 
     def _how_is(self, kind: str, name: str) -> Mapping[str, object]:
         """An engine's health, for clients; times are counted back from now."""

@@ -27,6 +27,9 @@ SPEECH_TO_TEXT, DIALOGUE, TEXT_TO_SPEECH, SPEECH_TO_SPEECH = (
 LANGUAGES = ("en", "ru")
 TITLES = {"en": "English", "ru": "Russian"}
 OURS = "voice-server"
+# As the vendor's own files have them, which are not loaded for this.
+YANDEX_HEARS = tuple("de en es fi fr he it kk nl pl pt ru sv tr uz".split())
+YANDEX_SPEAKS = ("ru", "en", "de", "he", "kk", "uz")
 BACKGROUND_NICE, BACKGROUND_WAIT_S = 5, 120.0
 
 
@@ -166,6 +169,15 @@ EARS: dict[str, Listing] = {
         # On a busy machine its finals are late, and still better than what stands behind it.
         patience_ms=2_000,
     ),
+    "openai": Listing(
+        "engines.openai_transcription:OpenAISpeechToText", lambda o: {"options": o.openai},
+        missing=_no_openai, version=lambda o: o.openai.transcription_model, owner="openai",
+    ),
+    "yandex": Listing(
+        "engines.yandex_recognition:YandexSpeechToText", lambda o: {"options": o.yandex},
+        languages=YANDEX_HEARS, missing=_no_yandex, version=lambda o: o.yandex.stt_model,
+        owner="yandex",
+    ),
     STAND_IN: Listing(
         "engines.scripted:ScriptedSpeechToText",
         notice="Scripted stand-ins are in use: they hear and say the same whatever you do.",
@@ -184,6 +196,18 @@ VOICES: dict[str, Listing] = {
         "engines.espeak:EspeakTextToSpeech",
         lambda o: {"workers": o.espeak_workers, **_manners(o)},
         reads=False,
+    ),
+    "openai": Listing(
+        "engines.openai_speech:OpenAITextToSpeech", lambda o: {"options": o.openai},
+        missing=_no_openai, version=lambda o: o.openai.speech_model, owner="openai",
+    ),
+    "yandex": Listing(
+        "engines.yandex_speech:YandexTextToSpeech", lambda o: {"options": o.yandex},
+        languages=YANDEX_SPEAKS, missing=_no_yandex, version=lambda _: "v3", owner="yandex",
+    ),
+    "elevenlabs": Listing(
+        "engines.elevenlabs:ElevenLabsTextToSpeech", lambda o: {"options": o.elevenlabs},
+        missing=_no_elevenlabs, version=lambda o: o.elevenlabs.model, owner="elevenlabs",
     ),
     STAND_IN: Listing("engines.scripted:ScriptedTextToSpeech"),
 }  # fmt: skip

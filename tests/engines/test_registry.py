@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from engines.models import NEEDED
+from engines.opus import OpusEncoder
 from engines.order import NoSuchModel
 from engines.registry import Registry
-from engines.roster import TABLES, EngineOptions
-from engines.scripted import ScriptedDialogue, ScriptedSpeechToText, ScriptedTextToSpeech
-from engines.speech import EngineError, EngineSettings, PcmFrame
+from engines.roster import TABLES, VOICES, EngineOptions, Listing
+from engines.scripted import ScriptedDialogue
+from engines.speech import EngineError, EngineSettings, OpusFrame, PcmFrame, WordTime
 from engines.turn_weights import path_in
 from engines.turns import SmartTurn
 from engines.tutor import Tutor
+from engines.vendors import OpenAIOptions
 
 SCRIPTED = EngineOptions("scripted", "scripted", "scripted")
 
@@ -36,17 +38,20 @@ async def scripted() -> AsyncIterator[Registry]:
     await registry.close()
 
 
+def asked(registry: Registry, kind: str, name: str) -> list[str]:
+    return registry.order.candidates(kind, name, "en")[0]
+
+
 async def test_names_find_their_engines(scripted: Registry) -> None:
-    assert isinstance(scripted.ears("scripted", "en"), ScriptedSpeechToText)
     assert isinstance(scripted.mind("scripted"), ScriptedDialogue)
-    assert isinstance(scripted.voice("scripted"), ScriptedTextToSpeech)
     assert isinstance(scripted.mind("tutor"), Tutor)
+    assert asked(scripted, "speech_to_text", "sphinx") == ["sphinx", "scripted"]
 
 
 async def test_names_of_other_servers_mean_the_configured_engines(scripted: Registry) -> None:
-    assert isinstance(scripted.ears("whisper-1", "en"), ScriptedSpeechToText)
-    assert isinstance(scripted.mind("gpt-realtime"), ScriptedDialogue)
-    assert isinstance(scripted.voice("alloy"), ScriptedTextToSpeech)
+    assert asked(scripted, "speech_to_text", "whisper-1") == ["scripted"]
+    assert asked(scripted, "dialogue", "gpt-realtime") == ["scripted"]
+    assert asked(scripted, "text_to_speech", "alloy") == ["scripted"]
 
 
 async def test_an_engine_is_made_once(scripted: Registry) -> None:
@@ -142,6 +147,14 @@ def test_every_name_can_be_imported() -> None:
             getattr(importlib.import_module(module), cls)(**line.arguments(EngineOptions()))
 
 
+def test_the_roster_knows_the_languages_of_the_vendors() -> None:
+    from engines import yandex_recognition, yandex_speech
+    from engines.roster import YANDEX_HEARS, YANDEX_SPEAKS
+
+    assert set(YANDEX_HEARS) == set(yandex_recognition.LANGUAGES)
+    assert set(YANDEX_SPEAKS) == set(yandex_speech.LANGUAGES)
+
+
 def test_making_all_engines_loads_nothing_heavy() -> None:
     code = (
         "import sys, engines.roster as r\n"
@@ -215,3 +228,108 @@ async def test_an_engine_is_waited_for_before_its_first_work(tmp_path: Path) -> 
     sounds = [each async for each in voice.synthesize("Hello.", voice="", language="en")]
     assert len(sounds) > 10
     await registry.close()
+
+
+# Several engines for a role.
+
+
+class OwnVoice:
+    """A voice of the operator's own, in a file of the operator's own."""
+
+    async def synthesize(
+        self, text: str, *, voice: str, language: str, speed: float = 1.0
+    ) -> AsyncGenerator[OpusFrame | WordTime, None]:
+        encoder = OpusEncoder(16_000)
+        yield WordTime(0, len(text), 0)
+        for frame in encoder.encode(bytes(3_200)):
+            yield frame
+
+
+async def test_one_line_of_configuration_swaps_an_engine() -> None:
+    own = f"{__name__}:OwnVoice"
+    registry = Registry(EngineOptions("scripted", "scripted", f"{own},espeak"))
+    assert asked(registry, "text_to_speech", "") == [own, "espeak"]
+    voice = registry.for_call().text_to_speech("")
+    sounds = [each async for each in voice.synthesize("Hello.", voice="", language="en")]
+    assert len([each for each in sounds if isinstance(each, OpusFrame)]) == 5
+    offered = {model["id"] for model in registry.offers.catalogue()["data"]}  # type: ignore[attr-defined]
+    assert own in offered
+    await registry.close()
+
+
+async def test_a_new_engine_is_a_file_and_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(VOICES, "own", Listing(f"{__name__}:OwnVoice"))
+    registry = Registry(EngineOptions("scripted", "scripted", "scripted"))
+    voice = registry.voice("own")
+    assert len([each async for each in voice.synthesize("Hi.", voice="", language="en")]) == 6
+    await registry.close()
+
+
+def test_no_client_loads_code_by_a_name() -> None:
+    registry = Registry(SCRIPTED)
+    names, _ = registry.order.candidates("text_to_speech", f"{__name__}:OwnVoice")
+    assert names == ["scripted"]
+
+
+def test_engines_are_asked_in_the_order_of_the_configuration(tmp_path: Path) -> None:
+    openai = OpenAIOptions(api_key="sk-test")
+    options = EngineOptions(
+        "openai,auto", "tutor", "openai", models_dir=tmp_path, openai=openai
+    )  # fmt: skip
+    order = Registry(options).order
+    assert order.candidates("speech_to_text", "", "en")[0] == ["openai", "sphinx"]
+    # Who does not understand the language does not stand by.
+    assert order.candidates("speech_to_text", "", "ru")[0] == ["openai"]
+    # A client's wish comes first, and the others stand behind it.
+    assert order.candidates("speech_to_text", "sphinx", "en")[0] == ["sphinx", "openai"]
+    # There is always a voice to say that something went wrong.
+    assert order.candidates("text_to_speech", "")[0] == ["openai", "espeak"]
+
+
+def test_what_cannot_be_used_here_is_passed_over_and_said(tmp_path: Path) -> None:
+    options = EngineOptions("openai,sphinx", "tutor", "yandex", models_dir=tmp_path)
+    order = Registry(options).order
+    assert order.candidates("speech_to_text", "", "en")[0] == ["sphinx"]
+    found, trouble = order.candidates("speech_to_text", "", "ru")
+    assert not found and "OPENAI_API_KEY" in trouble
+    assert order.candidates("text_to_speech", "")[0] == ["espeak"]
+
+
+def test_no_client_hears_or_speaks_with_the_owners_key_by_a_name(tmp_path: Path) -> None:
+    options = EngineOptions(models_dir=tmp_path, openai=OpenAIOptions(api_key="sk-test"))
+    order = Registry(options).order
+    assert "openai" not in order.candidates("speech_to_text", "openai", "en")[0]
+    assert "openai" not in order.candidates("text_to_speech", "openai")[0]
+
+
+async def test_a_server_starts_when_one_of_a_role_is_well(caplog: pytest.LogCaptureFixture) -> None:
+    registry = Registry(EngineOptions("scripted", "scripted", f"{__name__}:Broken,espeak"))
+    await registry.start()
+    assert "Broken is not ready" in caplog.text
+    await registry.close()
+
+
+async def test_the_catalogue_says_how_the_engines_are() -> None:
+    registry = Registry(EngineOptions("scripted", "scripted", f"{__name__}:Broken,espeak"))
+    call = registry.for_call()
+    for _ in range(3):
+        voice = call.text_to_speech("")
+        assert [each async for each in voice.synthesize("One.", voice="", language="en")]
+    data = {model["id"]: model for model in registry.offers.catalogue()["data"]}  # type: ignore[attr-defined]
+    broken = data[f"{__name__}:Broken"]["roles"]["text_to_speech"]
+    assert (broken["standing"], data["espeak"]["roles"]["text_to_speech"]["standing"]) == (0, 1)
+    assert "no sound today" in broken["health"]["last_error"]
+    await registry.close()
+
+
+class Broken:
+    """A voice that never works."""
+
+    async def start(self) -> None:
+        raise EngineError("no sound today")
+
+    async def synthesize(
+        self, text: str, *, voice: str, language: str, speed: float = 1.0
+    ) -> AsyncGenerator[OpusFrame | WordTime, None]:
+        raise EngineError("no sound today")
+        yield
