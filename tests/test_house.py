@@ -43,6 +43,7 @@ PURE = {
     "engines.resuming", "engines.realtime_answer", "engines.realtime_call",
     "engines.realtime_events", "engines.realtime_items", "engines.realtime_lines",
     "engines.realtime_reply", "engines.realtime_requests", "engines.realtime_utterances",
+    "engines.word_times",
     "engines.normalising", "engines.normalising.agreement", "engines.normalising.english",
     "engines.normalising.english_words", "engines.normalising.figures",
     "engines.normalising.marks", "engines.normalising.normalise", "engines.normalising.nouns",

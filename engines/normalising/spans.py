@@ -55,6 +55,27 @@ class Spoken:
         return max(bisect.bisect_right(self._starts, char) - 1, 0)
 
 
+class WayBack:
+    """Leads the words of a `Spoken` back, in the order they are spoken: what several words came
+    from is given once, for the first of them."""
+
+    def __init__(self, spoken: Spoken, written: str) -> None:
+        self._spoken, self._written = spoken, written
+        self._given = 0
+
+    def original(self, char_start: int, char_end: int) -> tuple[int, int] | None:
+        """Where the word was written, without the spaces around it; None when that was given."""
+        start, end = self._spoken.original(char_start, char_end)
+        piece = self._written[max(start, self._given) : end]
+        # The comma after a number, behind the last of its words, is no word of its own.
+        if not piece.strip() or (start < self._given and not any(map(str.isalnum, piece))):
+            return None
+        end -= len(piece) - len(piece.rstrip())
+        start = end - len(piece.strip())
+        self._given = end
+        return start, end
+
+
 class Writer:
     """Puts a `Spoken` together. Stretches are given in order; what is passed over is left out."""
 
