@@ -57,7 +57,7 @@ class Asides:
     ) -> None:
         self._open[turn] = Aside(ends_ms)
         self._do(ev.ReplyStarted(turn, tag=asked.tag, speaks=False))
-        self._do(Respond(turn, history, asked.settings))
+        self._do(Respond(turn, history, asked.settings, asked.apart))
 
     def receive(self, event: Event, ends_ms: int) -> None:
         """The engine's next word for one of these; `ends_ms`: how long it may now take."""

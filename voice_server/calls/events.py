@@ -123,6 +123,11 @@ class Asked:
     context: tuple[Entry, ...] | None = None
     aside: bool = False
 
+    @property
+    def apart(self) -> bool:
+        """It answers something else than the conversation, or is not to become part of it."""
+        return self.aside or self.context is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Stopped:

@@ -143,6 +143,8 @@ def fold(
         match entry:
             case Turn(user) if place in skipped:
                 waiting.append(user)
+            case Turn("", "", _, ()):
+                pass  # Its words have not come, and no more of it than that is known.
             case Turn(user, agent, interrupted, calls):
                 folded.append(Turn(_joined([*waiting, user]), agent, interrupted, calls))
                 waiting.clear()
