@@ -91,6 +91,7 @@ class Conversation:
         if floor.phase is Phase.LISTENING:
             due_ms = min(due_ms, floor.idle_prompt_at_ms)
         due_ms = min(due_ms, floor.asides.deadline_ms, floor.recordings.deadline_ms)
+        due_ms = min(due_ms, floor.late_words.deadline_ms)
         allowance_ms = floor.allowance.deadline_ms()
         return due_ms if allowance_ms is None else min(due_ms, allowance_ms)
 
@@ -155,6 +156,8 @@ class Conversation:
                 wishes.obey(floor, event)
             case ev.Tick():
                 pass
+            case Transcribed(turn) | EngineFailed(turn) if turn in floor.late_words:
+                floor.late_words.receive(event)
             case _ if event.turn == floor.open.number:
                 self._answered(event)
             case _ if floor.challenger and event.turn == floor.challenger.number:
@@ -188,6 +191,8 @@ class Conversation:
         floor = self._floor
         if floor.now_ms >= floor.asides.deadline_ms:
             floor.asides.keep_time(floor.now_ms)
+        if floor.now_ms >= floor.late_words.deadline_ms:
+            floor.late_words.keep_time(floor.now_ms)
         if floor.now_ms >= floor.recordings.deadline_ms:
             floor.recordings.keep_time(floor.now_ms)
             wishes.answer_recording(floor)
@@ -341,9 +346,10 @@ class Conversation:
         floor.end_reply("cancelled", "turn_detected")
         if unheard and old.notice:
             floor.notice = floor.notice or old.reply.text
-        if not (unheard and old.user):
+        goes_on = unheard and old.user and not old.late
+        if not goes_on:
             floor.remember()
-        said = [old.user] if unheard and old.user else []
+        said = [old.user] if goes_on else []
         earlier = (*old.earlier, old.number) if said else ()
         floor.open = OpenTurn(number, said=said, asked=old.asked, earlier=earlier)
         floor.enter(Phase.HEARING, 0)
@@ -366,6 +372,7 @@ class Conversation:
             wait_ms = self._rules.resume_ms if paused else self._rules.transcribing_ms_max
             floor.phase_ends_ms = floor.now_ms + wait_ms
         elif self._rules.answers_sound and floor.wants_reply(turn):
+            turn.unasked = turn.asked is None
             floor.respond()
         else:
             floor.enter(Phase.TRANSCRIBING, self._rules.transcribing_ms_max)
@@ -453,6 +460,9 @@ class Conversation:
                 floor.take_words(turn, transcript)
                 if floor.phase is Phase.TRANSCRIBING and not turn.awaited:
                     floor.respond_or_listen()
+                elif floor.phase is Phase.THINKING and turn.was_noise:
+                    floor.end_reply("cancelled", "turn_detected")
+                    floor.listen()
             case EngineFailed(_, reason) if floor.phase is Phase.HEARING:
                 turn.deaf = reason
             case EngineFailed(_, reason) if floor.phase is not Phase.LISTENING:

@@ -26,6 +26,7 @@ from . import events as ev
 from .allowance import Allowance
 from .asides import Asides
 from .endpointing import Endpointer
+from .late_words import LateWords
 from .memory import Kept, Memory, fold
 from .patience import Patience
 from .phases import NEVER_MS, NEXT, Phase
@@ -57,6 +58,7 @@ class Floor:
         self.later: list[Kept] = []
         self.asides = Asides(self.do)
         self.recordings = Recordings(self.do, self.amend)
+        self.late_words = LateWords(self.do)
         self.settings = EngineSettings()
         self.idle_prompt_at_ms = NEVER_MS
         self.idle_prompts = 0
@@ -119,14 +121,15 @@ class Floor:
         """Ask the engine for the reply to all that was said and added up to now."""
         turn, asked = self.open, self.open.asked or ev.Asked()
         turn.asked = None
-        if turn.user and self.later:
+        if turn.user and self.later and not turn.awaited:
             self._set_words_apart()
         self._add_what_came_later()
         if not turn.marks.endpoint_ms:
             turn.marks.speech_ended_ms = turn.marks.endpoint_ms = turn.marks.words_ms = self.now_ms
         turn.reply.speaks = (asked.settings or self.settings).speaks
         self._await_reply(asked.tag)
-        self.do(Respond(turn.number, self.history_for(asked, turn.user), asked.settings))
+        history = self.history_for(asked, turn.user)
+        self.do(Respond(turn.number, history, asked.settings, asked.apart))
 
     def _set_words_apart(self) -> None:
         """What the user said stands before what the client added behind it, and that before
@@ -329,7 +332,10 @@ class Floor:
         self._drop_challenger()
         self.paused_at_ms = None
         self.end_reply("cancelled", reason)
-        self.abandon_utterance()
+        if self.open.late:
+            self.endpointer.reset()
+        else:
+            self.abandon_utterance()
         self.remember()
 
     def leave_floor(self) -> None:
@@ -363,10 +369,14 @@ class Floor:
     def remember(self) -> None:
         """Move the open turn into the past. Notices are not part of the talk."""
         turn, reply = self.open, self.open.reply
-        turn.partial = ""
-        said = turn.user or reply.heard() or reply.asked_for
+        partial, turn.partial = turn.partial, ""
+        said = turn.user or reply.heard() or reply.asked_for or turn.late
         if said and not (turn.notice or turn.aside):
-            self.memory.remember(turn.past())
+            past = turn.past()
+            self.memory.remember(past)
+            if turn.late:
+                ends_ms = self.now_ms + self.rules.wordless_ms_max
+                self.late_words.wait_for(past, turn, partial, ends_ms)
             for source in turn.forgotten:
                 self.memory.forget(source)
         self.open = OpenTurn(turn.number, notice=True)
@@ -393,6 +403,8 @@ class Floor:
 
     def forget(self, source: ev.Source) -> None:
         self.later = [kept for kept in self.later if kept.item_id != source]
+        if self.late_words.forget(source):
+            return
         if not self.memory.forget(source):
             for turn in filter(None, (self.open, self.challenger)):
                 turn.forget(source)
@@ -406,6 +418,7 @@ class Floor:
         self.take("client_cancelled")
         self.asides.close()
         self.recordings.close()
+        self.late_words.close()
         duration_ms = self.allowance.elapsed_ms(self.now_ms)
         self.phase = Phase.CLOSED
         self.do(ev.Closed(reason, duration_ms, tuple(self.history)))

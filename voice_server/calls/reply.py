@@ -180,6 +180,8 @@ class OpenTurn:
     asked: Asked | None = None
     # A reply was begun, whatever became of it.
     answered: bool = False
+    # It is answered because something was heard, and nobody asked for that.
+    unasked: bool = False
     # Neither what it says nor what it answers is part of the talk.
     aside: bool = False
     # Turns whose words go on in this one.
@@ -194,6 +196,17 @@ class OpenTurn:
     @property
     def user(self) -> str:
         return " ".join(filter(None, [*self.said, self.partial]))
+
+    @property
+    def late(self) -> bool:
+        """It was answered before its words were known."""
+        return self.answered and self.awaited > 0
+
+    @property
+    def was_noise(self) -> bool:
+        """What was heard held no words, and nothing has been answered to it yet."""
+        said = self.user or self.awaited or self.reply.pieces or self.reply.calls
+        return self.unasked and not said
 
     def hear(self, text: str) -> None:
         """These are the words of the next utterance."""

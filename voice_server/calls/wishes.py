@@ -86,6 +86,9 @@ def _ask(floor: Floor, asked: ev.Asked) -> None:
         floor.respond()
     elif floor.open.asked or floor.answering:
         floor.do(ev.Refused("response_active", asked.tag))
+    elif floor.phase is Phase.TRANSCRIBING and floor.rules.answers_sound:
+        floor.open.asked = asked
+        floor.respond()
     else:  # Once the words have come, or the sound of what is made or a notice has ended.
         floor.open.asked = asked
 
