@@ -6,6 +6,7 @@ The work is done in a process of its own (`engines.kokoro_worker`).
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -79,8 +80,9 @@ class KokoroTextToSpeech:
         code = language.casefold().replace("_", "-")
         named = self._named(voice, code.partition("-")[0])
         request = {"voice": named, "accent": _accent(named, code), "speed": speed}
-        async for each in worker.speak(text, request):
-            yield each
+        async with contextlib.aclosing(worker.speak(text, request)) as sounds:
+            async for each in sounds:
+                yield each
 
     def _named(self, voice: str, language: str) -> str:
         """The voice of our weights that is meant. Raises `EngineRefused`."""

@@ -6,6 +6,8 @@ live here, apart from the server.
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,7 @@ class Kokoro(Neural):
         # What these libraries raise for damaged files: anything that parsing can.
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise EngineError("Kokoro's voices cannot be used; pull them again.") from error
+        self._accents: set[str] = set()
 
     def rate_hz(self, request: Message) -> int:
         return RATE_HZ
@@ -42,21 +45,34 @@ class Kokoro(Neural):
         return min(max(float(request["speed"]), SPEED_MIN), SPEED_MAX)
 
     def say(self, text: str, request: Message, assignment: Assignment | None) -> Said:
-        tokenizer, language = self._kokoro.tokenizer, request["accent"]
-        phonemes = tokenizer.phonemize(text, language)
+        accent = request["accent"]
+        phonemes = self._phonemes(text, accent)
         if not any(map(str.isalpha, phonemes)):
             return Said(np.zeros(0, np.float32))
         self._session.assignment = assignment
         try:
             samples, _, timings = self._kokoro.create_timed(
-                phonemes, request["voice"], self._made(request), language, is_phonemes=True,
+                phonemes, request["voice"], self._made(request), accent, is_phonemes=True,
                 trim=False,
             )  # fmt: skip
         except self._faults as error:
             raise EngineError("Kokoro could not say this.") from error
         soundings = [Sounding(each.phoneme, round(each.start * 1_000)) for each in timings]
         words = [text[start:end] for start, end in words_of(text)] if soundings else []
-        return Said(samples, soundings, [tokenizer.phonemize(word, language) for word in words])
+        return Said(samples, soundings, [self._phonemes(word, accent) for word in words])
+
+    def _phonemes(self, text: str, accent: str) -> str:
+        """The sounds of a text. For every accent a copy of the library is loaded, whose file
+        would stay behind when this process is ended; it is not needed once it is loaded."""
+        phonemize: Callable[[str, str], str] = self._kokoro.tokenizer.phonemize
+        if accent in self._accents:
+            return phonemize(text, accent)
+        with tempfile.TemporaryDirectory(prefix="kokoro-") as tempfile.tempdir:
+            try:
+                return phonemize(text, accent)
+            finally:
+                tempfile.tempdir = None
+                self._accents.add(accent)
 
 
 def prepare(options: Options) -> Work:

@@ -7,6 +7,7 @@ and this server is not.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -76,8 +77,9 @@ class PiperTextToSpeech:
     ) -> AsyncGenerator[OpusFrame | WordTime, None]:
         text, worker = checked(text, speed), self._here()
         request = {"voice": self._named(voice, _code(language)), "speed": speed}
-        async for each in worker.speak(text, request):
-            yield each
+        async with contextlib.aclosing(worker.speak(text, request)) as sounds:
+            async for each in sounds:
+                yield each
 
     def _named(self, voice: str, language: str) -> str:
         """The voice that is meant, which is here. Raises `EngineRefused`."""

@@ -11,13 +11,15 @@ import pytest
 
 from engines.elevenlabs import ElevenLabsTextToSpeech
 from engines.espeak import EspeakTextToSpeech
+from engines.kokoro import KokoroTextToSpeech
 from engines.openai_speech import OpenAITextToSpeech
 from engines.openai_transcription import OpenAISpeechToText
+from engines.piper import PiperTextToSpeech
 from engines.scripted import ScriptedDialogue, ScriptedSpeechToText, ScriptedTextToSpeech
 from engines.speech import Dialogue, PcmFrame, SpeechToText, TextToSpeech
 from engines.sphinx import SphinxSpeechToText
 from engines.tutor import Tutor
-from engines.vendors import ElevenLabsOptions, OpenAIOptions
+from engines.vendors import ElevenLabsOptions, LocalVoiceOptions, OpenAIOptions
 from engines.whisper import WhisperSpeechToText
 from engines.yandex_recognition import YandexSpeechToText
 from engines.yandex_speech import YandexTextToSpeech
@@ -26,6 +28,7 @@ from tests.vendors.openai_http import OpenAIServer
 from tests.vendors.yandex import serving_yandex
 
 from . import contract
+from .tiny_voices import build_kokoro, build_piper
 from .tiny_whisper import CREDULOUS
 
 
@@ -73,6 +76,27 @@ async def elevenlabs_voice() -> AsyncIterator[TextToSpeech]:
         await engine.start()
         yield engine
         await engine.close()
+
+
+@pytest.fixture(scope="module")
+def tiny_voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    models_dir = tmp_path_factory.mktemp("voices")
+    build_kokoro(models_dir / "kokoro")
+    for name in ("en_US-tiny-low", "ru_RU-tiny-low"):
+        build_piper(models_dir / "piper", name)
+    return models_dir
+
+
+@pytest.mark.parametrize("engine", [KokoroTextToSpeech, PiperTextToSpeech])
+@pytest.mark.parametrize("check", contract.VOICE_CHECKS, ids=lambda check: check.__name__)
+async def test_a_neural_voice(
+    check: contract.Check, tiny_voices: Path,
+    engine: type[KokoroTextToSpeech | PiperTextToSpeech],
+) -> None:  # fmt: skip
+    voice = engine(options=LocalVoiceOptions(models_dir=tiny_voices))
+    await voice.start()
+    await check(voice)
+    await voice.close()
 
 
 # Vendors' engines against the vendors' servers of the tests.

@@ -220,6 +220,16 @@ async def test_nothing_is_left_behind(weights: Path) -> None:
     assert asyncio.all_tasks() == tasks
 
 
+async def test_no_file_is_left_behind(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    async with speaking(weights) as engine:
+        for language, text in (("en", TEXT), ("es", "Hola."), ("en-gb", "Hello."), ("es", "Sí.")):
+            assert len((await heard(engine, text, language=language)).sound) > 0
+        assert not list(tmp_path.iterdir())
+
+
 # What is missing or broken.
 
 
