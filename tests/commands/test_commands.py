@@ -114,6 +114,7 @@ async def test_grant_needs_something_to_give(tmp_path: Path) -> None:
 async def test_models(tmp_path: Path) -> None:
     listed = await voice_server("models", cwd=tmp_path)
     assert listed.code == 0 and "sphinx" in listed.out and "base" in listed.out
+    assert "models pull kokoro" in listed.out and "models pull piper" in listed.out
     unknown = await voice_server("models", "pull", "nonsense", cwd=tmp_path)
     assert unknown.code == 1 and "nonsense" in unknown.err and "tiny" in unknown.err
     assert (await voice_server("models", "pull", cwd=tmp_path)).code == 2

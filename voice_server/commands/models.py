@@ -2,13 +2,15 @@
 fetching those that are not.
 
   voice-server models               what there is
-  voice-server models pull NAME     fetch Whisper weights, or smart-turn
+  voice-server models pull NAME     fetch Whisper weights, smart-turn, or the voices of kokoro or
+                                    piper (piper:de_DE-thorsten-medium: one voice of many)
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .settings import add_set_argument, parsed, read_config
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from engines.models import Pulling
+    from engines.models import OnProgress, Pulling
     from engines.registry import Registry
     from voice_server.config import Config
 
@@ -27,7 +29,7 @@ HELP = "list engines and weights, pull weights"
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "exit codes:\n  0  done\n  1  the weights could not be fetched\n  2  wrong use"
     parser.add_argument("action", nargs="?", choices=("list", "pull"), default="list")
-    parser.add_argument("name", nargs="?", help="the weights to pull: base, tiny.en, smart-turn")
+    parser.add_argument("name", nargs="?", help="the weights to pull: base, smart-turn, kokoro")
     add_set_argument(parser)
 
 
@@ -58,6 +60,8 @@ def _list(config: Config, console: Console) -> int:
     console.print(_languages(registry, config))
     console.print(_weights(config))
     console.print(_turns(config), soft_wrap=True)
+    for line in _voices(config):
+        console.print(line, soft_wrap=True)
     return 0
 
 
@@ -109,6 +113,18 @@ def _turns(config: Config) -> str:
     return f"{NAME}: {judged}, in {path}"
 
 
+def _voices(config: Config) -> list[str]:
+    from engines.vendors import LocalVoiceOptions
+    from engines.voice_weights import KOKORO, MEGABYTES, PIPER, missing_kokoro, missing_piper
+
+    options = LocalVoiceOptions(models_dir=config.models_dir)
+    states = {KOKORO: missing_kokoro(options), PIPER: missing_piper(options)}
+    return [
+        f"{name}: neural voices, {MEGABYTES[name]} MB, {missing or 'here'}"
+        for name, missing in states.items()
+    ]
+
+
 def _pull(config: Config, name: str, console: Console) -> int:
     from rich.progress import (
         BarColumn,
@@ -119,11 +135,8 @@ def _pull(config: Config, name: str, console: Console) -> int:
         TransferSpeedColumn,
     )
 
-    from engines import turn_weights
-    from engines.models import pull
     from engines.speech import EngineError
 
-    is_turns = name == turn_weights.NAME
     columns = (
         TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
         TimeRemainingColumn(),
@@ -138,15 +151,26 @@ def _pull(config: Config, name: str, console: Console) -> int:
                     completed=pulling.bytes_done,
                 )  # fmt: skip
 
-            where = (
-                turn_weights.pull(config.models_dir, show)
-                if is_turns
-                else pull(name, config.models_dir, show)
-            )
+            where, hint = _fetched(config, name, show)
     except EngineError as error:
         print(f"voice-server models pull: {error}", file=sys.stderr)
         return 1
     console.print(f"{name} is in {where}.")
-    if name != config.whisper_model and not is_turns:
-        console.print(f"To use it: VOICE_SERVER_WHISPER_MODEL={name}")
+    if hint:
+        console.print(f"To use it: {hint}")
     return 0
+
+
+def _fetched(config: Config, name: str, show: OnProgress) -> tuple[Path, str]:
+    """Where the weights are now, and which setting uses them. Raises `EngineError`."""
+    from engines import turn_weights, voice_weights
+    from engines.models import pull
+
+    if name == turn_weights.NAME:
+        return turn_weights.pull(config.models_dir, show), ""
+    if voice_weights.is_known(name):
+        engine = name.partition(":")[0]
+        hint = "" if engine in config.text_to_speech else f"VOICE_SERVER_TEXT_TO_SPEECH={engine}"
+        return voice_weights.pull(name, config.models_dir, show), hint
+    hint = "" if name == config.whisper_model else f"VOICE_SERVER_WHISPER_MODEL={name}"
+    return pull(name, config.models_dir, show), hint
