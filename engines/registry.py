@@ -21,7 +21,14 @@ from .failover import Terms
 from .health import Health
 from .offers import Offers
 from .order import Order
-from .roster import DIALOGUE, LANGUAGES, SPEECH_TO_TEXT, TEXT_TO_SPEECH, EngineOptions
+from .roster import (
+    DIALOGUE,
+    LANGUAGES,
+    SPEECH_TO_SPEECH,
+    SPEECH_TO_TEXT,
+    TEXT_TO_SPEECH,
+    EngineOptions,
+)
 from .shelf import Shelf
 from .speech import (
     Dialogue,
@@ -107,7 +114,17 @@ class Registry:
         self, settings: EngineSettings, report: Callable[[int, EngineUse], None]
     ) -> SpeechToSpeech:
         """Who hears and speaks in a call that begins with these settings."""
-        return Cascade(self.for_call(), settings, report)
+        cascade = Cascade(self.for_call(), settings, report)
+        names, _ = self.order.candidates(SPEECH_TO_SPEECH, "")
+        if not names:
+            return cascade
+        talks = self._made(SPEECH_TO_SPEECH, names[0])
+        return cast(SpeechToSpeech, talks.speech(settings, cascade, report))
+
+    @property
+    def answers_sound(self) -> bool:
+        """Whether replies may begin before anybody knows the user's words."""
+        return bool(self.order.candidates(SPEECH_TO_SPEECH, "")[0])
 
     # Engines alone, for files.
 

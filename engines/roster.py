@@ -10,7 +10,6 @@ configuration may name such.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +18,9 @@ from typing import Any
 from .models import missing_from
 from .openai_chat import ChatOptions
 from .vendors import ElevenLabsOptions, LocalVoiceOptions, OpenAIOptions, YandexOptions
+from .voice_weights import missing_kokoro, missing_piper
 
-AUTO, CHAT, CASCADE, STAND_IN, EMBEDDED_VOICE = "auto", "openai", "cascade", "scripted", "espeak"
+AUTO, CHAT, STAND_IN, EMBEDDED_VOICE = "auto", "openai", "scripted", "espeak"
 SPEECH_TO_TEXT, DIALOGUE, TEXT_TO_SPEECH, SPEECH_TO_SPEECH = (
     "speech_to_text", "dialogue", "text_to_speech", "speech_to_speech",
 )  # fmt: skip
@@ -139,15 +139,6 @@ def _no_elevenlabs(options: EngineOptions) -> str:
     return "" if options.elevenlabs.api_key else "ElevenLabs needs a key: set ELEVENLABS_API_KEY"
 
 
-def _no_package(package: str, extra: str) -> Words:
-    def missing(_: EngineOptions) -> str:
-        if importlib.util.find_spec(package) is not None:
-            return ""
-        return f"{extra} is not installed: pip install 'voice-server[{extra}]'"
-
-    return missing
-
-
 EARS: dict[str, Listing] = {
     "sphinx": Listing(
         "engines.sphinx:SphinxSpeechToText",
@@ -205,14 +196,35 @@ VOICES: dict[str, Listing] = {
         "engines.yandex_speech:YandexTextToSpeech", lambda o: {"options": o.yandex},
         languages=YANDEX_SPEAKS, missing=_no_yandex, version=lambda _: "v3", owner="yandex",
     ),
+    # They are run beside calls, one text after another, on the processor of this machine.
+    "kokoro": Listing(
+        "engines.kokoro:KokoroTextToSpeech",
+        lambda o: {"options": o.kokoro, **_manners(o)},
+        missing=lambda o: missing_kokoro(o.kokoro), version=lambda _: "v1.0", reads=False,
+    ),
+    "piper": Listing(
+        "engines.piper:PiperTextToSpeech",
+        lambda o: {"options": o.piper, **_manners(o)},
+        missing=lambda o: missing_piper(o.piper), reads=False,
+    ),
     "elevenlabs": Listing(
         "engines.elevenlabs:ElevenLabsTextToSpeech", lambda o: {"options": o.elevenlabs},
         missing=_no_elevenlabs, version=lambda o: o.elevenlabs.model, owner="elevenlabs",
     ),
     STAND_IN: Listing("engines.scripted:ScriptedTextToSpeech"),
 }  # fmt: skip
+# Engines that hear and speak at once, without words between. They have a cascade of the three
+# above beside them, for what is said word for word and for when they cannot be had; each makes
+# an engine for every call: `speech(settings, aside, report)`.
+CONVERSATIONS: dict[str, Listing] = {
+    "openai-realtime": Listing(
+        "engines.openai_realtime:OpenAIRealtime", lambda o: {"options": o.openai},
+        missing=_no_openai, version=lambda o: o.openai.realtime_model, owner="openai",
+    ),
+}  # fmt: skip
 TABLES: dict[str, dict[str, Listing]] = {
     SPEECH_TO_TEXT: EARS, DIALOGUE: DIALOGUES, TEXT_TO_SPEECH: VOICES,
+    SPEECH_TO_SPEECH: CONVERSATIONS,
 }  # fmt: skip
 
 

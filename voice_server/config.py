@@ -59,6 +59,8 @@ class Config(BaseSettings):
     speech_to_text: str = "auto"
     dialogue: str = "tutor"
     text_to_speech: str = "espeak"
+    # An engine that hears and speaks at once, "openai-realtime"; the three above then stand by.
+    speech_to_speech: str = ""
     # Ask the next engine too when the first has not begun to answer after so long; 0: never.
     hedge_ms: int = Field(0, ge=0)
     # A model name such as "tiny.en", or a directory that holds converted weights.
@@ -136,11 +138,11 @@ class Config(BaseSettings):
     def _no_path(cls, given: object) -> object:
         return None if given == "" else given
 
-    @field_validator("speech_to_text", "dialogue", "text_to_speech")
+    @field_validator("speech_to_text", "dialogue", "text_to_speech", "speech_to_speech")
     @classmethod
     def _engines(cls, names: str, info: ValidationInfo) -> str:
         kind = str(info.field_name)
-        if not roster.split(names):
+        if not roster.split(names) and kind != roster.SPEECH_TO_SPEECH:
             raise ValueError("names no engine")
         if unknown := roster.unknown_in(kind, names):
             known = ", ".join(roster.TABLES[kind])

@@ -34,7 +34,12 @@ from engines.registry import Registry
 from engines.roster import EngineOptions
 from engines.silero import SileroDetector
 from engines.speech import EngineError, EngineSettings
-from engines.vendors import ElevenLabsOptions, OpenAIOptions, YandexOptions
+from engines.vendors import (
+    ElevenLabsOptions,
+    LocalVoiceOptions,
+    OpenAIOptions,
+    YandexOptions,
+)
 from voice_server.calls.directory import Directory, MemoryDirectory, RedisDirectory
 from voice_server.calls.pacing import Wheel
 from voice_server.calls.rules import Rules
@@ -149,7 +154,9 @@ async def open_house(config: Config) -> AsyncIterator[House]:
         house = House(
             config=config, database=database, customers=customers, usage=usage, turns=turns,
             engines=engines, wheel=wheel, switchboard=switchboard,
-            settings=engine_settings(config), rules=call_rules(config), workshop=workshop,
+            settings=engine_settings(config),
+            rules=replace(call_rules(config), answers_sound=engines.answers_sound),
+            workshop=workshop,
             recordings=recordings, encoders=encoders,
             uploads=Places(
                 config.transcriptions_max * UPLOADS_PER_TRANSCRIPTION, what="recordings"
@@ -202,7 +209,8 @@ async def _vault(config: Config, stack: AsyncExitStack) -> Vault:
 def engine_options(config: Config) -> EngineOptions:
     return EngineOptions(
         speech_to_text=config.speech_to_text, dialogue=config.dialogue,
-        text_to_speech=config.text_to_speech, whisper_model=config.whisper_model,
+        text_to_speech=config.text_to_speech, speech_to_speech=config.speech_to_speech,
+        whisper_model=config.whisper_model,
         models_dir=config.models_dir, espeak_workers=config.espeak_workers,
         sphinx_workers=config.sphinx_workers, chat=chat_options(config),
         audio_models=config.audio_models, hedge_ms=config.hedge_ms,
@@ -224,6 +232,8 @@ def engine_options(config: Config) -> EngineOptions:
             base_url=config.elevenlabs_base_url, model=config.elevenlabs_model,
             voice=config.elevenlabs_voice,
         ),
+        kokoro=LocalVoiceOptions(models_dir=config.models_dir),
+        piper=LocalVoiceOptions(models_dir=config.models_dir),
     )  # fmt: skip
 
 
