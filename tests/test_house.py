@@ -52,7 +52,7 @@ PURE = {
     "engines.normalising.tongue",
     "engines.phoneme_times", "engines.plain_text", "engines.trust", "engines.whisper_order",
     "billing.pricing", "billing.postings", "billing.engine_prices", "billing.turn_facts",
-    "voice_server.bench.figures", "voice_server.bench.interruptions",
+    "voice_server.bench.figures", "voice_server.bench.interruptions", "voice_server.bench.words",
     "voice_server.calls.events", "voice_server.calls.rules", "voice_server.calls.endpointing",
     "voice_server.calls.reply", "voice_server.calls.conversation", "voice_server.calls.playout",
     "voice_server.calls.arrivals", "voice_server.calls.floor", "voice_server.calls.allowance",
