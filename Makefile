@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test bench lint call services sdks weights clean
+.PHONY: run test test-live bench lint call services sdks weights clean
 
 # torch first and pinned: whatever else asks for torch is then content with this build.
 $(VENV)/installed: pyproject.toml requirements.lock
@@ -57,6 +57,10 @@ lint: $(VENV)/installed-test
 
 test: $(VENV)/installed-test services weights sdks lint
 	$(BIN)/pytest
+
+# The same contract against the vendors themselves, with keys of one's own; costs some cents.
+test-live: $(VENV)/installed-test
+	$(BIN)/pytest -rA tests/live/live.py
 
 bench: $(VENV)/installed-test
 	$(BIN)/voice-server bench
