@@ -132,18 +132,19 @@ class Ending:
     fault, and when to ask again would be lost. So the status is noted when it comes."""
 
     def __init__(self, call: Any) -> None:
-        self._status: grpc.RpcError | None = None
+        self._status: Any = None
         self._known = asyncio.Event()
         call.add_done_callback(self._note)
 
     async def error(self, told: Any) -> Any:
-        """The error that a call really ended with, given the one that gRPC tells."""
+        """The error that a call really ended with, given the one that gRPC tells; None where
+        nothing was wrong, and the vendor just did not want to hear more."""
         if _says_nothing(told.code(), told.details()):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_ENDING_S_MAX):
                     await self._known.wait()
-            return self._status or told
-        return told
+            told = self._status or told
+        return None if told.code() is _Code.OK else told
 
     def _note(self, call: Any) -> None:
         code, details, metadata = (

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,8 @@ from .vendors import YandexOptions
 from .yandex import Connection, Ending, leave, said_plainly
 from .yandex_results import Answers, Cutter, SessionRules, fitted
 
+logger = logging.getLogger(__name__)
+
 # The vendor's languages by ISO 639-1.
 LANGUAGES = {
     "de": "de-DE", "en": "en-US", "es": "es-ES", "fi": "fi-FI", "fr": "fr-FR", "he": "he-IL",
@@ -39,6 +42,7 @@ LANGUAGES = {
 AUTO = "auto"
 FRAMES_PER_MESSAGE = 3
 _TOLD_MAX = 64
+_LOGGED_CHARS_MAX = 300
 
 
 @dataclass(slots=True, eq=False)
@@ -197,6 +201,8 @@ class _Hearing:
                 return self._answers.refined(session.number, refinement.final_index, better)
             case "eou_update":
                 self._answers.answered(session.number)
+            case "status_code" if answer.status_code.code_type == stt_pb2.WARNING:
+                logger.info("Yandex warns: %s", answer.status_code.message[:_LOGGED_CHARS_MAX])
         return []
 
     def _transcript(self, session: _Session, update: Any, final: bool = False) -> Transcript:
@@ -213,7 +219,7 @@ class _Hearing:
             words.append(Word(word.text, earliest_ms, placed(word.end_time_ms)))
         start_ms = words[0].start_ms if words else placed(heard.start_time_ms)
         end_ms = words[-1].end_ms if words else max(start_ms, placed(heard.end_time_ms))
-        text = " ".join(heard.text.split())
+        text = " ".join((heard.text or " ".join(word.text for word in words)).split())
         return fitted(Transcript(text, final, start_ms, end_ms, tuple(words)))
 
     async def _listen(self, session: _Session) -> None:

@@ -272,10 +272,12 @@ async def test_a_vendor_that_gives_up_in_a_pause_is_an_error(server: YandexServe
 async def test_leaving_is_told_to_the_vendor(
     engine: YandexSpeechToText, server: YandexServer
 ) -> None:
+    before = asyncio.all_tasks()
     stream = engine.transcribe(spoken_until(speech(960), asyncio.Event()), language="en")
     async with asyncio.timeout(PATIENCE_S):
         async with contextlib.aclosing(stream):
             await anext(stream)
+        assert asyncio.all_tasks() <= before
         assert await over(server.sessions[0]) == "left"
 
 
@@ -338,6 +340,18 @@ async def test_a_vendor_that_falls_silent_is_given_up(server: YandexServer) -> N
         with pytest.raises(EngineError, match="took too long"):
             await heard(engine, UTTERANCE)
         assert await over(server.sessions[0]) == "left"
+
+
+async def test_a_vendor_that_closes_in_the_midst_has_failed(server: YandexServer) -> None:
+    """Its status says that all is well; but it has not heard us out."""
+    server.messages_max = 4
+    enough = asyncio.Event()
+    async with started(server.options) as engine:
+        stream = engine.transcribe(spoken_until(speech(1_600), enough), language="en")
+        with pytest.raises(EngineError, match="broke off"):
+            async with asyncio.timeout(PATIENCE_S), contextlib.aclosing(stream):
+                async for _ in stream:
+                    pass
 
 
 @pytest.mark.parametrize("trouble", [Trouble.SLOW, Trouble.LATE])

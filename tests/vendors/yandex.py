@@ -80,7 +80,8 @@ class Spoken:
 class YandexServer:
     """Give `options` to the engines. `hears`: what is heard, by language: the words as they are
     first recognised and as they are normalised. `refinement_s`: how long after a final its
-    normalised text comes; None: never. `sessions` and `spoken`: everything asked, in order."""
+    normalised text comes; None: never. `messages_max`: a session is closed after so many, with
+    nothing wrong; None: it is not. `sessions` and `spoken`: everything asked, in order."""
 
     def __init__(self, *, api_key: str, iam_token: str, folder_id: str) -> None:
         self.api_key, self.iam_token, self.folder_id = api_key, iam_token, folder_id
@@ -88,6 +89,7 @@ class YandexServer:
         self.refinement_s: float | None = 0.0
         self.hearing, self.speaking = Mood(), Mood()
         self.idle_s = 5.0
+        self.messages_max: int | None = None
         self.sessions: list[Session] = []
         self.spoken: list[Spoken] = []
         self._workers = futures.ThreadPoolExecutor(_PLACES)
@@ -135,7 +137,7 @@ class YandexServer:
         yield ear.status(stt_pb2.WORKING), time.monotonic()
         while True:
             request, asked_s = inbox.next(self.idle_s)
-            if request is None:
+            if request is None or session.messages == self.messages_max:
                 break
             session.messages += 1
             match request.WhichOneof("Event"):
