@@ -24,6 +24,10 @@ from .speech import EngineError, EngineRefused
 from .vendors import OpenAIOptions
 
 logger = logging.getLogger(__name__)
+# For the WebSocket library: what it sends begins with the key, and that is not written down,
+# however much else is.
+wire_log = logging.getLogger(f"{__name__}.wire")
+wire_log.setLevel(logging.INFO)
 
 OPENAI_URL = "https://api.openai.com/v1"
 # The vendor's balancers let go of connections that are idle for some minutes.

@@ -25,7 +25,14 @@ import orjson
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from .audio import Resampler
-from .openai_client import client_of, is_here, refusal, retry_after_s, without_keys
+from .openai_client import (
+    client_of,
+    is_here,
+    refusal,
+    retry_after_s,
+    wire_log,
+    without_keys,
+)
 from .opus import OpusEncoder
 from .realtime_answer import Sound, text_in
 from .realtime_call import NEVER_MS, RealtimeCall
@@ -382,6 +389,7 @@ def _connection_options(options: OpenAIOptions) -> WebSocketConnectionOptions:
         "ping_interval": PING_S, "ping_timeout": PING_S,
         # A farewell is said and not waited for.
         "close_timeout": 0.0,
+        "logger": wire_log,
         "proxy": None if is_here(options) else True,
     }  # fmt: skip
     return cast("WebSocketConnectionOptions", told)

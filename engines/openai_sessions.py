@@ -25,7 +25,7 @@ from websockets.exceptions import (
 from websockets.protocol import State
 
 from .audio import Resampler
-from .openai_client import is_here, refusal, retry_after_s
+from .openai_client import is_here, refusal, retry_after_s, wire_log
 from .openai_hearing import Append, Event, Request
 from .speech import PCM_RATE_HZ, EngineError
 from .vendors import OpenAIOptions
@@ -160,6 +160,7 @@ def _connection_options(options: OpenAIOptions) -> WebSocketConnectionOptions:
         "max_size": MESSAGE_BYTES_MAX, "compression": None, "open_timeout": options.connect_s,
         # Whoever waits for words notices a dead connection by its silence.
         "ping_interval": None,
+        "logger": wire_log,
         # A farewell is said and not waited for.
         "close_timeout": 0.0,
         "proxy": None if is_here(options) else True,

@@ -168,6 +168,24 @@ def test_what_was_not_answered_is_sent_again_and_nothing_else() -> None:
     assert hearing.over
 
 
+def test_a_new_session_may_use_the_names_of_the_old() -> None:
+    hearing = Hearing(rolls=ROLLS)
+    heard(hearing, *[LOUD] * 100)
+    hearing.end()
+    for item in ("item_1", "item_2"):
+        hearing.receive(told("committed", item))
+    hearing.receive(told("delta", "item_1", text="one and "))
+    assert hearing.receive(told("completed", "item_2", text="two")) == []
+    hearing.again()
+    # Its first item is the first stretch again, its second the third: the second is answered.
+    assert [t.text for t in hearing.receive(told("delta", "item_1", text="one"))] == ["one"]
+    hearing.receive(told("committed", "item_1"))
+    hearing.receive(told("committed", "item_2"))
+    given = hearing.receive(told("completed", "item_1", text="one"))
+    given += hearing.receive(told("completed", "item_2", text="three"))
+    assert [(t.text, t.final) for t in given] == [("one", True), ("two", True), ("three", True)]
+
+
 def test_a_stretch_with_nothing_in_it_has_no_final_of_its_own() -> None:
     hearing = Hearing()
     heard(hearing, LOUD)

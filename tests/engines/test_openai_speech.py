@@ -234,6 +234,18 @@ async def test_a_connection_that_died_is_made_anew(
         assert await packets(voice) == whole
 
 
+async def test_a_request_that_was_cut_off_is_sent_once_more_and_no_more(
+    voice: OpenAITextToSpeech, server: OpenAIServer
+) -> None:
+    server.cuts = 1
+    assert await packets(voice)
+    assert len(server.requests) == 2
+    server.cuts = 2
+    with pytest.raises(EngineError, match="broke off"):
+        await packets(voice)
+    assert len(server.requests) == 4
+
+
 async def test_leaving_ends_the_vendors_work(
     voice: OpenAITextToSpeech, server: OpenAIServer
 ) -> None:
@@ -287,5 +299,5 @@ async def test_no_key_is_told_or_logged(
     told = f"{failed.value!r} {failed.value.__cause__!r}"
     ours = [r.getMessage() for r in caplog.records if r.name.startswith("engines")]
     assert ours
-    assert server.key not in told + " ".join(ours) + repr(options(server))
+    assert server.key not in told + caplog.text + repr(options(server))
     assert str(server.port) not in told

@@ -358,5 +358,19 @@ async def test_no_key_is_told_or_logged(
     told = f"{failed.value!r} {failed.value.__cause__!r}"
     ours = [r.getMessage() for r in caplog.records if r.name.startswith("engines")]
     assert ours
-    assert server.key not in told + " ".join(ours)
+    assert server.key not in told + caplog.text
     assert str(server.port) not in told
+
+
+async def test_no_key_is_logged_in_the_midst_of_a_session(
+    engine: OpenAISpeechToText, server: OpenAIServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    await engine.start()
+    await server.until(lambda: engine.warm)
+    server.mood = Mood(Trouble.LOCKED)
+    with pytest.raises(EngineError, match="key"):
+        await all_of(engine)
+    ours = [r.getMessage() for r in caplog.records if r.name.startswith("engines")]
+    assert any("Incorrect API key provided" in words for words in ours)
+    assert server.key not in caplog.text

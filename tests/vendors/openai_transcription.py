@@ -160,7 +160,8 @@ class TranscriptionSession:
     async def _begin(self, trouble: Trouble) -> None:
         match trouble:
             case Trouble.LOCKED:
-                await self._error("invalid_request_error", "Incorrect API key", "invalid_api_key")
+                said = f"Incorrect API key provided: {self._server.key}"
+                await self._error("invalid_request_error", said, "invalid_api_key")
                 await self._socket.close(3000, "invalid_request_error.invalid_api_key")
             case Trouble.BROKEN:
                 await self._error("server_error", "The server had an error", None)

@@ -11,19 +11,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
+from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request as Handshake
 from websockets.server import ServerProtocol
 
 Json = dict[str, Any]
 PATIENCE_S = 60.0
+# How long a connection that was closed waits for its client.
+LINGER_S = 5.0
 _HEAD_BYTES_MAX = 64 * 1024
+# Not that of the library, in which a test would find the keys that came here.
+_log = logging.getLogger(__name__)
+_log.setLevel(logging.INFO)
 _READ_BYTES = 64 * 1024
 _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found",
             429: "Too Many Requests", 500: "Internal Server Error",
@@ -114,7 +121,7 @@ class Socket:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes
     ) -> None:
         self._reader, self._writer = reader, writer
-        self._protocol = ServerProtocol(max_size=64 * 1024 * 1024)
+        self._protocol = ServerProtocol(max_size=64 * 1024 * 1024, logger=_log)
         self._protocol.receive_data(head)
         (handshake,) = self._protocol.events_received()
         assert isinstance(handshake, Handshake)
@@ -125,7 +132,10 @@ class Socket:
         """Raises `Left`."""
         if self._writer.transport.is_closing():
             raise Left
-        self._protocol.send_text(text.encode())
+        try:
+            self._protocol.send_text(text.encode())
+        except InvalidState as error:  # The client has said goodbye.
+            raise Left from error
         await self.flush()
 
     async def receive(self) -> str:
@@ -277,7 +287,13 @@ class WireServer:
         if asked.headers.get("upgrade", "").lower() != "websocket":
             await self.answer(asked, exchange)
             return True
-        await self.converse(asked, exchange, lambda: Socket(reader, writer, head))
+        try:
+            await self.converse(asked, exchange, lambda: Socket(reader, writer, head))
+        except Left:
+            # What was said last is lost on the way when the connection is cut on top of it.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(exchange.stall(), LINGER_S)
+            raise
         return False
 
 
