@@ -87,7 +87,7 @@ def history_of(book: Playbook, turn: int) -> tuple[object, ...]:
 
 def test_it_has_the_beginning_and_the_end_of_a_reply() -> None:
     book = listening() >> aside() << ReplyStarted(1, tag=7, speaks=False)
-    book << Respond(1, (Turn("", ""),), WRITES)
+    book << Respond(1, (Turn("", ""),), WRITES, apart=True)
     assert book.call.phase is Phase.LISTENING
     book >> ReplyText(1, "All ") << ReplySaid(1, "All ") >> ReplyText(1, "well.")
     book << ReplySaid(1, "well.") >> ReplyDone(1) << ReplyMade(1)
@@ -156,12 +156,12 @@ def test_it_is_bounded(flood: list[ReplyCall | ReplyText]) -> None:
 
 def test_it_is_told_the_conversation() -> None:
     book = listening() >> Added("a", Note("user", "Hello")) >> aside() << ReplyStarted
-    book << Respond(1, (Turn("Hello", ""),), WRITES)
+    book << Respond(1, (Turn("Hello", ""),), WRITES, apart=True)
 
 
 def test_it_is_told_of_what_still_sounds_and_of_what_came_since() -> None:
     book = speaking() >> Added("a", Note("user", "and three?")) >> aside() << ReplyStarted
-    book << Respond(2, (Turn("Count.", "one two"), Turn("and three?", "")), WRITES)
+    book << Respond(2, (Turn("Count.", "one two"), Turn("and three?", "")), WRITES, apart=True)
 
 
 def test_it_is_told_what_is_being_said_and_which_tools_were_called() -> None:
@@ -194,7 +194,7 @@ def test_a_notice_is_no_part_of_what_it_is_told() -> None:
     book = Playbook(Rules(call_ms_max=62_000)) >> Connected() >> Added("a", Note("user", "Hi"))
     book.after(2_000) << Say(1, ENGLISH.warning)
     book >> voiced(1, ENGLISH.warning, 20) << Play >> aside()
-    book << Respond(2, (Turn("Hi", ""),), WRITES)
+    book << Respond(2, (Turn("Hi", ""),), WRITES, apart=True)
 
 
 def test_it_may_be_told_something_else_instead() -> None:
@@ -254,7 +254,7 @@ def test_they_end_with_the_call() -> None:
 def test_one_that_is_heard_takes_the_floor_and_is_not_remembered() -> None:
     book = listening() >> Added("a", Note("user", "Hello"))
     book >> Asked(7, SPEAKS, aside=True) << ReplyStarted(1, tag=7)
-    book << Respond(1, (Turn("Hello", ""),), SPEAKS)
+    book << Respond(1, (Turn("Hello", ""),), SPEAKS, apart=True)
     book >> answered(1, "Psst.", 40) << ReplySaid
     book.plays(2) << ReplyMade >> Played(1, 40)
     book << ReplyFinished(1, "completed", "", "Psst.", 40)

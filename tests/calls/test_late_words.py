@@ -22,6 +22,7 @@ from voice_server.calls.events import (
     HungUp,
     Pause,
     Play,
+    Replied,
     ReplyFinished,
     Resume,
     SpeechDiscarded,
@@ -230,3 +231,11 @@ def test_a_client_that_empties_its_own_buffer_loses_no_words() -> None:
     book >> final(1, "Count.") << FinalText(1, "Count.", "Count.")
     book >> silent(600) << EndUtterance(2) << Respond
     assert history_of(book)[0] == Turn("Count.", "one two", interrupted=True)
+
+
+def test_taking_out_the_reply_does_not_take_out_the_words_that_are_still_to_come() -> None:
+    book = asking()
+    book >> answered(1, "Yes.", 20) << Play
+    book >> Played(1, 20) >> Forgotten(Replied(1)) >> final(1, "Is it?") << FinalText
+    book >> says(320) >> silent(600) << EndUtterance(2) << Respond
+    assert history_of(book)[0] == Turn("Is it?", "")

@@ -90,4 +90,5 @@ class LateWords:
             turn.user = " ".join(filter(None, [turn.user, text]))
         if not late.awaited:
             del self._late[number]
+            turn.late = False
         self._do(ev.FinalText(number, turn.user, text))

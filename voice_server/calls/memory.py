@@ -96,7 +96,7 @@ class Memory:
             case CalledIn(_, call_id):
                 each.reply.calls.pop(call_id, None)
         left = each.as_turn()
-        if not (left.user or left.agent or left.calls):
+        if not (left.user or left.agent or left.calls or each.late):
             del self._entries[place]
         return True
 

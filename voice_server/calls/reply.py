@@ -228,7 +228,9 @@ class OpenTurn:
                 self.forgotten.add(source)
 
     def past(self) -> PastTurn:
-        return PastTurn(self.number, self.user, self.reply, self.answered, self.earlier)
+        return PastTurn(
+            self.number, self.user, self.reply, self.answered, self.earlier, self.late
+        )
 
     def going_on(self) -> Entry:
         """All there is of it by now, whether or not it has been heard."""
@@ -239,13 +241,15 @@ class OpenTurn:
 
 @dataclass(slots=True)
 class PastTurn:
-    """A turn that is over. `answered`: a reply to it was begun."""
+    """A turn that is over. `answered`: a reply to it was begun. `late`: words of the user are
+    still to come."""
 
     number: int
     user: str
     reply: Reply
     answered: bool = True
     earlier: tuple[int, ...] = ()
+    late: bool = False
 
     def as_turn(self) -> Turn:
         reply = self.reply

@@ -261,7 +261,7 @@ class TestInput:
                    message("Well?")]
         )  # fmt: skip
         told = (Note("system", "Be kind."), Turn("Hi", "Ho"), Turn("Well?", ""))
-        assert talk.asked == Respond(1, told)
+        assert talk.asked == Respond(1, told, apart=True)
         talk.reply("Yes.").heard().create()
         assert talk.asked.history == (Turn("Hello", "Yes."), Turn("", ""))
 
