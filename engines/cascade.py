@@ -144,8 +144,12 @@ class Cascade:
                 # The settings of this moment: what is configured next is for later turns.
                 thought = Thought(turn, history, own or self._settings)
                 self._adopt(thought)
-                reply = self._speak if thought.settings.speaks else self._write
-                self._start(group, turn, emit, partial(reply, thought, emit))
+                reply = partial(self._write, thought, emit)
+                if thought.settings.speaks:
+                    delivery = self._delivery(turn, thought.settings, emit)
+                    self._deliveries[turn] = delivery
+                    reply = partial(self._speak, thought, delivery, emit)
+                self._start(group, turn, emit, reply)
             case Fill(turn, text):
                 if turn in self._deliveries:
                     self._deliveries[turn].fill(text)
@@ -171,6 +175,7 @@ class Cascade:
         self._work[turn].discard(task)
         if not self._work[turn]:
             del self._work[turn]
+            self._deliveries.pop(turn, None)
 
     def _cancel(self, turn: int) -> None:
         self._sound.pop(turn, None)
@@ -249,16 +254,11 @@ class Cascade:
             self._forethought.forget()
             self._forethought = None
 
-    async def _speak(self, thought: Thought, emit: Emit) -> None:
+    async def _speak(self, thought: Thought, delivery: Delivery, emit: Emit) -> None:
         """Think and speak at once: the next pieces are thought of while one is spoken."""
-        delivery = self._delivery(thought.turn, thought.settings, emit)
-        self._deliveries[thought.turn] = delivery
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._think_aloud(thought, delivery, emit))
-                await delivery.run()
-        finally:
-            del self._deliveries[thought.turn]
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._think_aloud(thought, delivery, emit))
+            await delivery.run()
         await emit(thought.done())
 
     async def _think_aloud(self, thought: Thought, delivery: Delivery, emit: Emit) -> None:

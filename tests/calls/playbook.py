@@ -8,6 +8,7 @@ from typing import TypeVar
 from engines.speech import (
     Cancel,
     EndUtterance,
+    Fill,
     Hear,
     OpusFrame,
     PcmFrame,
@@ -41,7 +42,9 @@ SPEECH, SILENCE = 0.95, 0.02
 FRAME = PcmFrame(b"\0" * 1024)
 SOUND = OpusFrame(b"\xfc")
 # What a script must mention; all else is shown on request.
-_SHOWN = (EndUtterance, Respond, Say, Cancel, Play, Pause, Resume, Flush, MinuteElapsed, Closed)
+_SHOWN = (
+    EndUtterance, Respond, Fill, Say, Cancel, Play, Pause, Resume, Flush, MinuteElapsed, Closed,
+)  # fmt: skip
 
 
 class Playbook:

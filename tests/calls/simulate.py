@@ -9,6 +9,7 @@ import random
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from engines.speech import (
@@ -18,10 +19,12 @@ from engines.speech import (
     EngineFailed,
     EngineSettings,
     Entry,
+    Fill,
     FunctionResult,
     Hear,
     Note,
     OpusFrame,
+    Prepare,
     ReplyAudio,
     ReplyBegun,
     ReplyCall,
@@ -53,6 +56,8 @@ WRITES = EngineSettings(speaks=False)
 _JUDGING = (None, Judging(), Judging(ended_above=0.7, patience_ms=8_000))
 # What a reply is sometimes asked to answer instead of the conversation.
 ELSEWHERE = Note("system", "elsewhere")
+# What is said while a reply is awaited.
+FILLER = "hold on"
 # Forgetting the oldest is tested elsewhere; in shorter histories everything must be there.
 ENTRIES_SOME = ENTRIES_MAX // 2
 
@@ -92,8 +97,8 @@ def happenings(rng: random.Random, turn: int, pause: int = 0) -> list[ev.Input]:
         "heard": 60, "words": 9, "text": 5, "sound": 13, "word": 2, "begun": 2, "done": 4,
         "played": 5, "answer": 6, "failed": 0.7, "typed": 1.5, "stopped": 1, "asked": 1,
         "committed": 1, "cleared": 0.5, "truncated": 0.7, "added": 1, "forgotten": 0.7, "judged": 3,
-        "aside": 0.7, "call": 0.7, "recorded": 0.4, "rules": 0.3, "allowed": 0.2, "end": 0.02,
-        "tick": 3, "hung": 0.05,
+        "filled": 1, "aside": 0.7, "call": 0.7, "recorded": 0.4, "rules": 0.3, "allowed": 0.2,
+        "end": 0.02, "tick": 3, "hung": 0.05,
     }  # fmt: skip
     match rng.choices(list(kinds), list(kinds.values()))[0]:
         case "heard":
@@ -105,6 +110,9 @@ def happenings(rng: random.Random, turn: int, pause: int = 0) -> list[ev.Input]:
             return [ReplyText(number, "one two three")]
         case "sound":
             return [ReplyAudio(number, OpusFrame(str(number).encode()))] * rng.randint(1, 60)
+        case "filled":
+            sound = [ReplyAudio(number, OpusFrame(str(number).encode()))] * rng.choice((0, 9))
+            return [ReplyText(number, FILLER, filler=True), *sound]
         case "word":
             return [ReplyWord(number, WordTime(4, 7, rng.randint(0, 900)))]
         case "begun":
@@ -166,6 +174,8 @@ def some_rules(rng: random.Random) -> Rules:
         idle_prompt_ms=rng.choice((0, 5_000, 5_000)),
         answers_sound=rng.random() < 0.2,
         call_ms_max=rng.choice((45_000, 180_000, 1_800_000)),
+        filler_ms=rng.choice((0, 2_200, 2_200)),
+        prepare_ms=rng.choice((0, 200, 200)),
     )
 
 
@@ -182,6 +192,7 @@ class Promises:
     # Replies that go on beside the conversation, and those that the server gave by itself.
     beside: set[int] = field(default_factory=set)
     notices: set[int] = field(default_factory=set)
+    fillers: Counter[int] = field(default_factory=Counter)
     # How often the silent user was spoken to since the last sign of life.
     prompts: int = 0
     awaits_tool: bool = False
@@ -248,8 +259,15 @@ class Promises:
                 assert turn in self.asked and turn not in self.dead
                 assert len(history) <= 257 and isinstance(history[-1], Turn)
                 assert not (history[-1].agent or history[-1].calls), "it is answered already"
-                if history[0] != ELSEWHERE and len(history) < ENTRIES_SOME:
-                    self.told.check(history)
+                self._check_history(history)
+            case Prepare(turn, history) if history:
+                assert turn not in self.asked | self.dead, "thought of too late"
+                self._check_history(history)
+                self.seen["prepared"] += 1
+            case Fill(turn, text):
+                assert turn in self.asked - self.finished - self.notices - self.beside - self.dead
+                self.fillers[turn] += 1
+                assert self.fillers[turn] <= 2 and text in self.call._rules.notices.fillers
             case Say(turn, _):
                 assert turn in self.asked and turn not in self.dead
             case Cancel(turn, heard_ms):
@@ -257,6 +275,12 @@ class Promises:
                 self.dead.add(turn)
                 playing = turn in self.sounding - self.finished
                 assert not playing or turn in self.flushed, "cancelled but left playing"
+
+    def _check_history(self, history: tuple[Entry, ...]) -> None:
+        agents = [entry.agent for entry in history if isinstance(entry, Turn)]
+        assert not any(FILLER in agent for agent in agents), "nobody answered that"
+        if history[0] != ELSEWHERE and len(history) < ENTRIES_SOME:
+            self.told.check(history)
 
     def _check_link(self, action: ev.Action) -> None:
         match action:
@@ -309,7 +333,8 @@ class Promises:
                     action.first_audio_ms,
                     action.first_packet_ms,
                 ]
-                assert min(parts) >= 0
+                assert min(parts) >= 0 and sum(parts) == action.gap_ms
+                assert action.answer_ms is None or action.answer_ms >= action.gap_ms
             case ev.MinuteElapsed(minute):
                 assert minute == self.minutes + 1
                 self.minutes = minute
@@ -336,11 +361,13 @@ def run(seed: int) -> int:
     return play(seed)[1]
 
 
-def play(seed: int) -> tuple[Promises, int]:
+def play(
+    seed: int, begin: Callable[[Rules], Conversation] = lambda rules: Conversation(rules, now_ms=0)
+) -> tuple[Promises, int]:
     """Play one random call to its end; return what was seen of it, and the count of events."""
     rng = random.Random(seed)
     rules = some_rules(rng)
-    call = Conversation(rules, now_ms=0)
+    call = begin(rules)
     promises = Promises(call, allowed_ms=rules.call_ms_max)
     now_ms, count = 0, 0
     # Some users say next to nothing, and are waited for.

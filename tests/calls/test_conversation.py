@@ -76,6 +76,7 @@ from .playbook import (
 CANCELS = Rules(interruption=Interruption.CANCELS)
 WAITS = Rules(interruption=Interruption.WAITS)
 MANUAL = Rules(endpointing=Endpointing(manual=True))
+UNFILLED = Rules(filler_ms=0)
 
 
 def asked(question: str, rules: Rules | None = None) -> Playbook:
@@ -175,21 +176,32 @@ def test_waits_for_every_utterance_of_the_turn() -> None:
 def test_a_slow_recogniser_that_said_nothing_yet_is_given_more_time() -> None:
     book = Playbook()
     book >> Connected() >> says(320) >> silent(600) << EndUtterance(1)
-    book.after(2_500).idle()
-    book >> final(1, "Three.") << Respond(1, (Turn("Three.", ""),))
+    book.after(1_500).idle()
+    book.after(1_000) << Say(2, Rules().notices.fillers[0])
+    (book >> answered(2, "Wait.", 20)).plays(1) >> final(1, "Three.") >> Played(2, 20)
+    book << Respond(1, (Turn("Three.", ""),))
 
 
 def test_words_that_never_come_are_not_waited_for_for_ever() -> None:
-    book = Playbook()
+    book = Playbook(UNFILLED)
     book >> Connected() >> says(320) >> silent(600) << EndUtterance(1)
-    book.after(8_000)
+    book.after(4_900).idle()
+    book.after(200) << Say(2, UNFILLED.notices.deaf)  # They were spoken to be heard.
+    (book >> answered(2, UNFILLED.notices.deaf, 20)).plays(1) >> Played(2, 20)
+    assert book.call.phase is Phase.LISTENING
+
+
+def test_words_that_never_come_and_that_nobody_is_to_answer() -> None:
+    book = Playbook(Rules(answers=False))
+    book >> Connected() >> says(320) >> silent(600) << EndUtterance(1)
+    book.after(6_000).idle()
     assert book.call.phase is Phase.LISTENING
 
 
 def test_a_late_final_finds_nobody_waiting() -> None:
-    book = Playbook()
+    book = Playbook(UNFILLED)
     book >> Connected() >> says(320) >> partial(1, "Hello?") >> silent(600) << EndUtterance(1)
-    book.after(2_500) << Respond(1, (Turn("Hello?", ""),))
+    book.after(2_000) << Respond(1, (Turn("Hello?", ""),))
     book >> final(1, "Hello there?") >> partial(1, "Hello there")
     assert book.did(FinalText) == [FinalText(1, "Hello?", "Hello?")]
     (book >> answered(1, "Hi.", 20)).plays(1) >> Played(1, 20)
@@ -583,9 +595,9 @@ def test_microphone_that_goes_dead_ends_the_utterance() -> None:
 
 
 def test_final_that_never_comes() -> None:
-    book = Playbook()
+    book = Playbook(UNFILLED)
     book >> Connected() >> says(320) >> partial(1, "Hello?") >> silent(600) << EndUtterance(1)
-    book.after(2_500) << Respond(1, (Turn("Hello?", ""),))
+    book.after(2_000) << Respond(1, (Turn("Hello?", ""),))
 
 
 def test_engine_failure_returns_the_floor_with_an_apology() -> None:
@@ -672,8 +684,9 @@ def test_the_warning_waits_for_the_speaker_and_the_farewell_does_not() -> None:
     rules = Rules(call_ms_max=70_000, idle_ms_max=10**9, resume_ms=500)
     book = Playbook(rules)
     book >> Connected() >> Typed("go") << Respond
-    book.after(9_000)
-    (book >> voiced(1, "one two three four", 60_000)).plays(3_000)
+    book.after(2_000) >> voiced(1, "one", 7_000)
+    book.plays(350).after(7_000)
+    (book >> voiced(1, "two three four", 60_000)).plays(3_000)
     book.after(40_000)
     book.idle()  # The warning waits for the end of the reply.
     book.after(15_000) << MinuteElapsed(1) << Flush(1) << Cancel(1, 0)
@@ -737,7 +750,7 @@ def test_latency_parts_sum_to_the_audible_gap() -> None:
     book.after(200) >> ReplyBegun(1)
     book.after(50) >> ReplyText(1, "Because.")
     book.after(30) >> ReplyAudio(1, SOUND) << Play
-    book.after(25) >> Played(1, 20) << Latency(1, 608, 100, 200, 50, 30, 5)
+    book.after(25) >> Played(1, 20) << Latency(1, 608, 100, 200, 50, 30, 5, 993)
     assert book.did(Latency)[0].gap_ms == 608 + 385
     stopped = book.did(SpeechStopped)[0]
     assert stopped.end_ms == 320

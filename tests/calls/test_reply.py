@@ -12,7 +12,7 @@ def reply(*pieces: tuple[str, int], made: bool = True) -> Reply:
     for text, sound_ms in pieces:
         spoken.pieces.append(Piece(text))
         for _ in range(sound_ms // 20):
-            spoken.add_sound()
+            spoken.add_sound(0)
     return spoken
 
 

@@ -176,7 +176,7 @@ class TestCalls:
         assert finished(book) == [(1, "failed", "the reply is too long")]
 
     def test_whoever_still_writes_a_call_is_given_time(self) -> None:
-        book = asked()
+        book = asked("Look.", Rules(filler_ms=0))
         for piece in calls(1):
             book.after(9_000) >> piece
         book.after(9_999).idle()
@@ -312,7 +312,7 @@ class TestSettings:
     def test_something_else_than_the_conversation(self) -> None:
         context = (Note("system", "s"), Note("user", "Hi"))
         book = asked("one") >> Stopped() << Cancel >> Asked(context=context)
-        book << Respond(2, (Note("system", "s"), Turn("Hi", "")), None)
+        book << Respond(2, (Note("system", "s"), Turn("Hi", "")), None, apart=True)
         (book >> answered(2, "Ho.", 20)).plays(1) >> Played(2, 20)
         assert book.call.history == [Turn("one", ""), Turn("", "Ho.")]
 
@@ -320,13 +320,13 @@ class TestSettings:
         book = Playbook(Rules(answers=False)) >> Connected()
         book >> says(320) >> silent(600) << EndUtterance(1)
         book >> Asked(context=(Note("user", "Hi"),)) >> final(1, "secret")
-        book << Respond(1, (Turn("Hi", ""),), None)
+        book << Respond(1, (Turn("Hi", ""),), None, apart=True)
         (book >> answered(1, "Ho.", 20)).plays(1) >> Played(1, 20)
         assert book.call.history == [Turn("secret", "Ho.")]
 
     def test_a_wish_for_nothing_but_instructions(self) -> None:
         book = asked("one") >> Stopped() << Cancel >> Asked(context=())
-        book << Respond(2, (Turn("", ""),), None)
+        book << Respond(2, (Turn("", ""),), None, apart=True)
 
 
 class TestWriting:
@@ -652,7 +652,7 @@ class TestBounds:
     def test_the_clients_own_context_is_not_shortened(self) -> None:
         book = Playbook(Rules(context_tokens_max=1)) >> Connected()
         book >> Asked(context=(Note("assistant", "x" * 900),))
-        book << Respond(1, (Turn("", "x" * 900), Turn("", "")), None)
+        book << Respond(1, (Turn("", "x" * 900), Turn("", "")), None, apart=True)
 
 
 def test_an_audio_reply_outside_of_the_conversation_can_be_cancelled() -> None:

@@ -40,7 +40,7 @@ from engines.speech import (
 )
 
 from . import events as ev
-from . import replies, wishes
+from . import fillers, preparing, replies, wishes
 from .allowance import Due
 from .endpointing import Edge
 from .floor import Floor
@@ -77,6 +77,8 @@ class Conversation:
             self._dispatch(event)
         if floor.phase is not Phase.CLOSED:
             self._keep_phase()
+        if floor.phase is not Phase.CLOSED:
+            preparing.keep(floor)
         actions, floor.actions = floor.actions, []
         return actions
 
@@ -90,6 +92,7 @@ class Conversation:
             due_ms = min(due_ms, floor.reply_ends_ms)
         if floor.phase is Phase.LISTENING:
             due_ms = min(due_ms, floor.idle_prompt_at_ms)
+        due_ms = min(due_ms, fillers.due_ms(floor), preparing.due_ms(floor))
         due_ms = min(due_ms, floor.asides.deadline_ms, floor.recordings.deadline_ms)
         due_ms = min(due_ms, floor.late_words.deadline_ms)
         allowance_ms = floor.allowance.deadline_ms()
@@ -203,6 +206,8 @@ class Conversation:
             self._phase_overdue()
         elif floor.phase is Phase.LISTENING and floor.now_ms >= floor.idle_prompt_at_ms:
             wishes.prompt_idle(floor, self._sound_in_ms)
+        elif floor.now_ms >= fillers.due_ms(floor):
+            fillers.fill(floor)
 
     def _phase_overdue(self) -> None:
         match self._floor.phase:
@@ -226,7 +231,7 @@ class Conversation:
         if reply.made:
             self._floor.finish_reply()
         else:
-            self._floor.fail("the reply broke off" if reply.sound_ms else "the reply took too long")
+            self._floor.fail_to_reply()
 
     def _end_within(self, left_ms: int, reason: str) -> None:
         floor = self._floor
@@ -282,7 +287,7 @@ class Conversation:
             return  # Push-to-talk keeps the sound until somebody commits it.
         edge = floor.endpointer.hear(
             event.speech,
-            onset_ms=rules.barge_in_ms if floor.phase is Phase.SPEAKING else rules.onset_ms,
+            onset_ms=rules.barge_in_ms if self._sounds else rules.onset_ms,
             pause_ms=floor.patience.pause_ms(
                 unfinished=self._unfinished(), has_floor=floor.phase is Phase.HEARING
             ),
@@ -300,6 +305,11 @@ class Conversation:
             if (question := floor.patience.question(floor.ear)) is not None:
                 floor.do(question)
 
+    @property
+    def _sounds(self) -> bool:
+        """Whether the caller's own loudspeaker may be what is heard."""
+        return self._floor.phase is Phase.SPEAKING or self._floor.open.filler
+
     def _unfinished(self) -> bool:
         return sounds_unfinished(self._floor.ear.user, punctuated=self._floor.punctuated)
 
@@ -310,6 +320,8 @@ class Conversation:
         self._roll.clear()
         start_ms = self._sound_in_ms - len(frames) * PCM_FRAME_MS
         floor.idle_prompts = 0
+        if floor.open.filler and floor.challenger:  # Who is still speaking needs no company.
+            floor.yield_to_challenger()
         match floor.phase:
             case Phase.THINKING | Phase.SPEAKING if self._challengeable():
                 pauses = self._rules.interruption is Interruption.RESUMES
@@ -322,7 +334,8 @@ class Conversation:
                 if floor.phase is Phase.LISTENING:
                     floor.begin_turn()
                 floor.do(ev.SpeechStarted(floor.open.number, start_ms))
-                floor.enter(Phase.HEARING, 0)
+                if floor.phase is not Phase.HEARING:
+                    floor.enter(Phase.HEARING, 0)
         floor.phase_ends_ms = floor.now_ms + self._rules.silence_ms_max
         for frame in frames:
             floor.hear(frame)
@@ -340,7 +353,7 @@ class Conversation:
         """The reply ends here. One that was not heard yet answered too early: its question
         goes on in the new turn, and a notice that was not heard is said later."""
         floor, old = self._floor, self._floor.open
-        unheard = floor.phase is Phase.THINKING and not old.reply.heard()
+        unheard = floor.phase is Phase.THINKING and not old.reply.heard(fillers=False)
         number = floor.next_number()
         floor.do(ev.SpeechStarted(number, start_ms))
         floor.end_reply("cancelled", "turn_detected")
@@ -366,6 +379,8 @@ class Conversation:
             return
         turn.marks.speech_ended_ms = floor.now_ms - silence_ms
         turn.marks.endpoint_ms = turn.marks.words_ms = floor.now_ms
+        manual = self._rules.endpointing.manual
+        turn.waits_since_ms = fillers.waits_since(turn, floor.now_ms, manual=manual)
         floor.do(EndUtterance(turn.number))
         if floor.phase is Phase.CHALLENGED:
             paused = floor.paused_at_ms is not None

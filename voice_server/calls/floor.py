@@ -15,7 +15,6 @@ from engines.speech import (
     Hear,
     Note,
     PcmFrame,
-    ReplyAudio,
     Respond,
     Say,
     Transcript,
@@ -31,7 +30,7 @@ from .memory import Kept, Memory, fold
 from .patience import Patience
 from .phases import NEVER_MS, NEXT, Phase
 from .recordings import Recordings
-from .reply import OpenTurn, PastTurn, Reply
+from .reply import OpenTurn, PastTurn, Prepared, Reply
 from .rules import Rules
 from .words import is_backchannel, is_punctuated
 
@@ -53,6 +52,7 @@ class Floor:
         self.open = OpenTurn(0)
         self.challenger: OpenTurn | None = None
         self.paused_at_ms: int | None = None
+        self.prepared: Prepared | None = None
         self.memory = Memory()
         # What the client adds while a turn is open stands behind that turn.
         self.later: list[Kept] = []
@@ -126,6 +126,7 @@ class Floor:
         self._add_what_came_later()
         if not turn.marks.endpoint_ms:
             turn.marks.speech_ended_ms = turn.marks.endpoint_ms = turn.marks.words_ms = self.now_ms
+            turn.waits_since_ms = self.now_ms
         turn.reply.speaks = (asked.settings or self.settings).speaks
         self._await_reply(asked.tag)
         history = self.history_for(asked, turn.user)
@@ -145,9 +146,11 @@ class Floor:
     def history_aside(self, asked: ev.Asked) -> tuple[Entry, ...]:
         """The same for a reply beside the conversation, which knows of what is going on now."""
         going_on = [kept.entry for kept in self.later]
-        if not (self.open.notice or self.open.aside):
+        if self.challenger and self.open.filler:
+            going_on.insert(0, self.challenger.going_on())
+        elif not (self.open.notice or self.open.aside):
             going_on.insert(0, self.open.going_on())
-        if self.challenger:
+        if self.challenger and not self.open.filler:
             going_on.append(self.challenger.going_on())
         return self._history(asked, "", going_on)
 
@@ -166,6 +169,9 @@ class Floor:
         if not self.notice or self.phase is not Phase.LISTENING:
             return
         text, self.notice = self.notice, ""
+        self.begin_notice(text)
+
+    def begin_notice(self, text: str) -> None:
         self.open = OpenTurn(self.next_number(), notice=True)
         self.open.reply.speaks = self.settings.speaks
         self._await_reply()
@@ -187,10 +193,11 @@ class Floor:
         if transcript.final and turn.awaited:
             turn.awaited -= 1
             turn.hear(text)
-            turn.marks.words_ms = self.now_ms
+            if not turn.replying:  # Otherwise nobody waited for them.
+                turn.marks.words_ms = self.now_ms
             self.do(ev.FinalText(turn.number, turn.user, text))
         elif not transcript.final and text != turn.partial and self._hears(turn):
-            turn.partial = text
+            turn.partial, turn.partial_ms = text, self.now_ms
             self.do(ev.PartialText(turn.number, turn.user))
 
     def _hears(self, turn: OpenTurn) -> bool:
@@ -214,35 +221,18 @@ class Floor:
         if self.now_ms < last_ms and not turn.user:
             self.phase_ends_ms = last_ms
             return
+        if not (turn.user or turn.unwanted) and self.rules.answers:
+            self.not_heard(turn)
         self.settle_words(turn)
         self.respond_or_listen()
 
+    def not_heard(self, turn: OpenTurn) -> None:
+        """Whoever spoke in this turn and waits for an answer is told that nothing was heard,
+        unless there will be an answer all the same."""
+        if not turn.asked:
+            self.notice = self.notice or self.rules.notices.deaf
+
     # A reply sounds.
-
-    def speak(self, event: ReplyAudio) -> None:
-        reply = self.open.reply
-        if not reply.sound_ms:
-            reply.began_ms = self.open.marks.audio_ms = self.now_ms
-            if self.phase is Phase.THINKING:
-                self.enter(Phase.SPEAKING, 0)
-        reply.add_sound()
-        played_out_ms = reply.began_ms + reply.sound_ms + self.rules.playout_slack_ms
-        self._reply_lasts_until(max(self.now_ms + self.rules.thinking_ms_max, played_out_ms))
-        self.do(ev.Play(self.open.number, event.frame))
-
-    def played(self, played_ms: int) -> None:
-        turn = self.open
-        if not (turn.replying and turn.reply.sound_ms):
-            return
-        turn.reply.play(played_ms)
-        if not turn.timed and not turn.notice:
-            self.do(turn.marks.latency(turn.number, self.now_ms - turn.reply.played_ms))
-        turn.timed = True
-        chars = turn.reply.begun_chars()
-        if chars > turn.reply.told_chars:
-            turn.reply.told_chars = chars
-            self.do(ev.ReplyHeard(turn.number, chars))
-        self.finish_if_played()
 
     def finish_if_played(self) -> None:
         reply = self.open.reply
@@ -252,9 +242,9 @@ class Floor:
             self.finish_reply()
         else:
             left_ms = reply.sound_ms - reply.played_ms + self.rules.playout_slack_ms
-            self._reply_lasts_until(self.now_ms + left_ms)
+            self.reply_lasts_until(self.now_ms + left_ms)
 
-    def _reply_lasts_until(self, ends_ms: int) -> None:
+    def reply_lasts_until(self, ends_ms: int) -> None:
         self.reply_ends_ms = ends_ms
         if self.phase in (Phase.THINKING, Phase.SPEAKING):
             self.phase_ends_ms = ends_ms
@@ -262,7 +252,7 @@ class Floor:
     def grow(self) -> None:
         """Something of the reply came that is not heard; whoever makes it gets more time."""
         if not self.open.reply.sound_ms:
-            self._reply_lasts_until(self.now_ms + self.rules.thinking_ms_max)
+            self.reply_lasts_until(self.now_ms + self.rules.thinking_ms_max)
 
     # A reply ends.
 
@@ -292,6 +282,11 @@ class Floor:
         wanted = rules.idle_prompt_ms and rules.answers and not rules.endpointing.manual
         return bool(wanted) and self.idle_prompts < IDLE_PROMPTS_MAX
 
+    def fail_to_reply(self) -> None:
+        """Whoever makes the reply has taken too long."""
+        began = self.open.reply.answer_at_ms is not None
+        self.fail("the reply broke off" if began else "the reply took too long")
+
     def fail(self, reason: str) -> None:
         """What the open turn asked for is lost; the user has the floor, and is told."""
         notices = self.rules.notices
@@ -318,6 +313,8 @@ class Floor:
         turn.replying = False
         self.reply_ends_ms = NEVER_MS
         played_ms = turn.reply.played_ms
+        if turn.marks.filled_ms is not None and not turn.timed:
+            self.do(turn.marks.latency(turn.number, None))
         if status != "completed":
             if turn.reply.sound_ms:
                 self.do(ev.Flush(turn.number))
@@ -370,7 +367,7 @@ class Floor:
         """Move the open turn into the past. Notices are not part of the talk."""
         turn, reply = self.open, self.open.reply
         partial, turn.partial = turn.partial, ""
-        said = turn.user or reply.heard() or reply.asked_for or turn.late
+        said = turn.user or reply.heard(fillers=False) or reply.asked_for or turn.late
         if said and not (turn.notice or turn.aside):
             past = turn.past()
             self.memory.remember(past)
@@ -439,10 +436,13 @@ class Floor:
 
     def dismiss_challenger(self) -> None:
         """It was a cough or a nod: the reply goes on where it stopped."""
+        if self.open.filler and self.challenger:
+            self.open.asked = self.open.asked or self.challenger.asked
+            self.not_heard(self.open)
         self._drop_challenger()
         reply = self.open.reply
         if self.paused_at_ms is not None:
-            reply.began_ms += self.now_ms - self.paused_at_ms
+            reply.sound_ends_ms += self.now_ms - self.paused_at_ms
             self.reply_ends_ms += self.now_ms - self.paused_at_ms
             self.paused_at_ms = None
             self.do(ev.Resume(self.open.number))
@@ -454,15 +454,30 @@ class Floor:
         """The reply is over; the turn that spoke over it has the floor."""
         assert self.challenger is not None
         self.challenger.asked = self.challenger.asked or self.open.asked
-        self.remember()
+        waited_ms = 0
+        if self.open.filler:
+            waited_ms = self._end_filler(self.challenger)
+        else:
+            free_ms = self.now_ms if self.paused_at_ms is None else self.paused_at_ms
+            self.challenger.marks.not_before(free_ms)
+            self.challenger.waits_since_ms = max(self.challenger.waits_since_ms, free_ms)
+            self.remember()
         self.open, self.challenger = self.challenger, None
         self.paused_at_ms = None
         if self.endpointer.speaking:
             self.enter(Phase.HEARING, self.rules.silence_ms_max)
         elif self.open.awaited:
-            self.enter(Phase.TRANSCRIBING, self.rules.transcribing_ms_max)
+            left_ms = max(0, self.rules.transcribing_ms_max - waited_ms)
+            self.enter(Phase.TRANSCRIBING, left_ms)
         else:
             self.respond_or_listen()
+
+    def _end_filler(self, waiting: OpenTurn) -> int:
+        """How long this turn has waited for its words by now. What a client added meanwhile
+        still stands behind them, so nothing is moved into the past."""
+        if self.open.reply.sound_ms:
+            waiting.waits_since_ms = self.now_ms
+        return self.now_ms - waiting.marks.endpoint_ms
 
     def _drop_challenger(self) -> None:
         challenger, self.challenger = self.challenger, None

@@ -89,6 +89,7 @@ class LateWords:
         else:
             turn.user = " ".join(filter(None, [turn.user, text]))
         if not late.awaited:
+            turn.late = False
             del self._late[number]
             turn.late = False
         self._do(ev.FinalText(number, turn.user, text))

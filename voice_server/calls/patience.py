@@ -73,6 +73,11 @@ class Patience:
         return not self._goes_on
 
     @property
+    def expects_more(self) -> bool:
+        """Whether this pause was judged to be none at the end of a turn."""
+        return self._goes_on
+
+    @property
     def _pausing(self) -> bool:
         judging, ear = self._endpointer.rules.judging, self._endpointer
         return judging is not None and ear.speaking and ear.silence_ms >= judging.after_ms

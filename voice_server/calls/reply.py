@@ -28,9 +28,11 @@ _WORD = re.compile(r"\S+")
 
 @dataclass(slots=True)
 class Piece:
-    """A stretch of text and the sound made of it so far."""
+    """A stretch of text and the sound made of it so far. `filler`: it is said while the reply
+    is awaited, and is no part of it."""
 
     text: str
+    filler: bool = False
     words: list[WordTime] = field(default_factory=list)
     sound_ms: int = 0
 
@@ -71,8 +73,8 @@ class Reply:
     pieces: list[Piece] = field(default_factory=list)
     sound_ms: int = 0
     played_ms: int = 0
-    # When the sound began, moved on by every pause.
-    began_ms: int = 0
+    # When all the sound that is there will have been heard, moved on by every pause.
+    sound_ends_ms: int = 0
     made: bool = False
     # It is longer than the client allows; nobody knows whether its calls are whole.
     cut: bool = False
@@ -83,11 +85,11 @@ class Reply:
     calls: dict[str, CallPiece] = field(default_factory=dict)
     chars: int = 0
 
-    def add_text(self, text: str) -> bool:
+    def add_text(self, text: str, *, filler: bool = False) -> bool:
         """Whether there is room for the next piece."""
         self.chars += len(text)
         if self.chars <= TEXT_CHARS_MAX:
-            self.pieces.append(Piece(text))
+            self.pieces.append(Piece(text, filler))
         return self.chars <= TEXT_CHARS_MAX
 
     def add_call(self, piece: CallPiece) -> bool:
@@ -109,11 +111,12 @@ class Reply:
             return ()
         return tuple(FunctionCall(c.call_id, c.name, c.arguments) for c in self.calls.values())
 
-    def add_sound(self) -> None:
+    def add_sound(self, now_ms: int) -> None:
         if not self.pieces:
             self.pieces.append(Piece(""))
         self.pieces[-1].sound_ms += OPUS_FRAME_MS
         self.sound_ms += OPUS_FRAME_MS
+        self.sound_ends_ms = max(self.sound_ends_ms, now_ms) + OPUS_FRAME_MS
 
     def add_word(self, word: WordTime) -> None:
         if self.pieces:
@@ -128,21 +131,38 @@ class Reply:
 
     @property
     def text(self) -> str:
+        """All that is told of it, fillers too."""
         return (" " if self.speaks else "").join(piece.text for piece in self.pieces)
+
+    @property
+    def answer(self) -> str:
+        pieces = (piece.text for piece in self.pieces if not piece.filler)
+        return (" " if self.speaks else "").join(pieces)
+
+    @property
+    def answer_at_ms(self) -> int | None:
+        """Where in its sound the answer begins, behind a filler; None: it has not begun."""
+        at_ms = 0
+        for piece in self.pieces:
+            if piece.sound_ms and not piece.filler:
+                return at_ms
+            at_ms += piece.sound_ms
+        return None
 
     @property
     def finished(self) -> bool:
         return self.made and self.played_ms >= self.sound_ms
 
-    def heard(self) -> str:
+    def heard(self, *, fillers: bool = True) -> str:
         """The words that reached the listener in full."""
         if not self.speaks:
-            return self.text
+            return self.text if fillers else self.answer
         heard, left_ms = list[str](), self.played_ms
         for index, piece in enumerate(self.pieces):
             whole = self.made or index < len(self.pieces) - 1
             chars = piece.heard_chars(left_ms, whole=whole)
-            heard.append(piece.text[:chars])
+            if fillers or not piece.filler:
+                heard.append(piece.text[:chars])
             if chars < len(piece.text) or left_ms < piece.sound_ms:
                 break  # A piece without text can be cut as well.
             left_ms -= piece.sound_ms
@@ -169,11 +189,15 @@ class OpenTurn:
     partial: str = ""
     # Utterances that ended and whose words are still on their way.
     awaited: int = 0
+    # When the partial became what it is.
+    partial_ms: int = 0
     reply: Reply = field(default_factory=Reply)
     # A reply was asked for, and its end has not been told yet.
     replying: bool = False
     # It only says something on the server's behalf, and is not part of the talk.
     notice: bool = False
+    # This notice only says that the answer to the challenger is on its way.
+    filler: bool = False
     # Why the recogniser cannot hear the utterance that is being spoken; empty: it can.
     deaf: str = ""
     # The client wants this reply as soon as the words are known.
@@ -192,6 +216,11 @@ class OpenTurn:
     forgotten: set[Source] = field(default_factory=set)
     marks: Marks = field(default_factory=Marks)
     timed: bool = False
+    # Since when somebody waits in silence for the reply; 0: nobody does yet.
+    waits_since_ms: int = 0
+    # How many fillers were asked for, and when the last one was.
+    fillers: int = 0
+    filled_at_ms: int = 0
 
     @property
     def user(self) -> str:
@@ -236,7 +265,15 @@ class OpenTurn:
         """All there is of it by now, whether or not it has been heard."""
         if not self.replying:
             return Note("user", self.user)
-        return Turn(self.user, self.reply.text, not self.reply.made, self.reply.asked_for)
+        return Turn(self.user, self.reply.answer, not self.reply.made, self.reply.asked_for)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A reply to these words of a turn is being thought of, in case they were the last."""
+
+    turn: int
+    words: str
 
 
 @dataclass(slots=True)
@@ -253,5 +290,5 @@ class PastTurn:
 
     def as_turn(self) -> Turn:
         reply = self.reply
-        interrupted = bool(reply.pieces) and not reply.finished
-        return Turn(self.user, reply.heard(), interrupted, reply.asked_for)
+        interrupted = not reply.finished and not all(piece.filler for piece in reply.pieces)
+        return Turn(self.user, reply.heard(fillers=False), interrupted, reply.asked_for)

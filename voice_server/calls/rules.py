@@ -25,6 +25,7 @@ class Notices:
     `warning_short` is for the caller who never had a whole minute to be warned of; `stopping`
     is the farewell of a server that must stop while there is time left; `deaf`
     for words that could not be recognised, `apology` for a reply that could not be given.
+    `fillers` are said one after the other to who waits for a reply, each once.
     """
 
     warning: str
@@ -33,6 +34,7 @@ class Notices:
     stopping: str
     deaf: str
     apology: str
+    fillers: tuple[str, ...] = ()
 
 
 ENGLISH = Notices(
@@ -42,6 +44,7 @@ ENGLISH = Notices(
     stopping="I have to stop here. Please call again in a moment. Goodbye!",
     deaf="Sorry, I could not hear that. You can also write to me.",
     apology="Sorry, something went wrong. Please say that again.",
+    fillers=("One moment, please.", "I am still thinking about it."),
 )
 RUSSIAN = Notices(
     warning="У нас осталась одна минута.",
@@ -50,6 +53,7 @@ RUSSIAN = Notices(
     stopping="Мне нужно прерваться. Позвоните снова через минуту. До свидания!",
     deaf="Извините, я не расслышал. Вы можете мне и написать.",
     apology="Извините, что-то пошло не так. Повторите, пожалуйста.",
+    fillers=("Секунду, пожалуйста.", "Я ещё думаю."),
 )
 SILENT = Notices("", "", "", "", "", "")
 
@@ -112,6 +116,22 @@ class Endpointing:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
+    """How a call goes.
+
+    Nobody who waits for a reply hears nothing for three seconds. Counted from the user's last
+    sound, with an endpoint after 0.6 s (1.2 s where more words seemed to follow):
+
+        0.6   a recogniser that stalls has a second before another is asked, which needs about
+              half a second for what was said: the words come at 2.1, or are settled at 2.6
+        2.2   filler_ms: "One moment, please." where nothing else is heard yet. Later, and a voice
+              that needs half a second would begin too late; sooner, and it would be said before
+              answers that are on their way: a good one on the network is heard at 1.5 to 2
+        5.6   its end (3.4) and filler_ms again: wordless_ms_max after the endpoint whoever was
+              not heard is told so; whoever waits for a slow answer hears the second filler
+        9.1   its end (6.9) and filler_ms again: the apology. An answer that has not begun by then
+              has taken as long as thinking_ms_max allows where nothing can be said
+    """
+
     endpointing: Endpointing = Endpointing()
     interruption: Interruption = Interruption.RESUMES
     # The agent speaks first.
@@ -123,9 +143,16 @@ class Rules:
     connect_ms_max: int = 15_000
     frame_gap_ms_max: int = 2_000
     # How long to wait for the last words: with some in hand, and with none.
-    transcribing_ms_max: int = 2_500
-    wordless_ms_max: int = 8_000
+    transcribing_ms_max: int = 2_000
+    wordless_ms_max: int = 5_000
     thinking_ms_max: int = 10_000
+    # Who waits for a reply hears nothing for so long, and then a filler or, when all of these
+    # have been said, an apology; 0: neither.
+    filler_ms: int = 2_200
+    # A reply is prepared in a pause once its words have not changed for so long. What it saves is
+    # most of the pause and of the wait for the last words; what it costs is a reply that is
+    # thrown away wherever the user speaks on. 0: never.
+    prepare_ms: int = 200
     playout_slack_ms: int = 1_500
     # A paused reply goes on when this long after the noise no words have come.
     resume_ms: int = 2_000

@@ -23,8 +23,10 @@ from engines.speech import (
     EndUtterance,
     EngineError,
     Event,
+    Fill,
     Hear,
     PcmFrame,
+    Prepare,
     ReplyAudio,
     Respond,
     Say,
@@ -170,7 +172,7 @@ class Session:
             case JudgeTurn():
                 self._ask(action)
                 return
-            case Configure() | EndUtterance() | Respond() | Say() | Cancel():
+            case EndUtterance() | Prepare() | Respond() | Fill() | Say() | Cancel() | Configure():
                 self._command(action)
             case MinuteElapsed():
                 pass  # The heartbeat sees to the money.

@@ -84,13 +84,14 @@ def _ask(floor: Floor, asked: ev.Asked) -> None:
         floor.begin_turn()
         floor.open.asked = asked
         floor.respond()
-    elif floor.open.asked or floor.answering:
+    elif floor.open.asked or floor.ear.asked or floor.answering:
         floor.do(ev.Refused("response_active", asked.tag))
     elif floor.phase is Phase.TRANSCRIBING and floor.rules.answers_sound:
         floor.open.asked = asked
         floor.respond()
     else:  # Once the words have come, or the sound of what is made or a notice has ended.
         floor.open.asked = asked
+        floor.open.waits_since_ms = max(floor.open.waits_since_ms, floor.now_ms)
 
 
 def _ask_aside(floor: Floor, asked: ev.Asked) -> None:

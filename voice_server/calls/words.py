@@ -43,6 +43,11 @@ def without(words: str, taken: str) -> str:
     return f"{words[: found.start()].rstrip()} {words[found.end() :].lstrip()}".strip()
 
 
+def alike(some: str, others: str) -> bool:
+    """Whether they are the same words, however they are written."""
+    return _WORD.findall(some.casefold()) == _WORD.findall(others.casefold())
+
+
 def sounds_unfinished(text: str, *, punctuated: bool) -> bool:
     """Whether more words will probably follow these.
 
