@@ -196,10 +196,10 @@ VOICES: dict[str, Listing] = {
         "engines.yandex_speech:YandexTextToSpeech", lambda o: {"options": o.yandex},
         languages=YANDEX_SPEAKS, missing=_no_yandex, version=lambda _: "v3", owner="yandex",
     ),
-    # They are run beside calls, one text after another, on the processor of this machine.
     "kokoro": Listing(
         "engines.kokoro:KokoroTextToSpeech",
         lambda o: {"options": o.kokoro, **_manners(o)},
+        languages=("en", "es", "fr", "hi", "it", "pt"),
         missing=lambda o: missing_kokoro(o.kokoro), version=lambda _: "v1.0", reads=False,
     ),
     "piper": Listing(
