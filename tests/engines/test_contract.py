@@ -31,11 +31,15 @@ from . import contract
 from .tiny_voices import build_kokoro, build_piper
 from .tiny_whisper import CREDULOUS
 
+# The machine may be busy, and these are not the tests of that.
+PATIENCE_S = 60.0
+
 
 @contextlib.asynccontextmanager
 async def openai_ears() -> AsyncIterator[SpeechToText]:
     async with OpenAIServer() as server:
-        engine = OpenAISpeechToText(OpenAIOptions(server.key, server.base_url))
+        options = OpenAIOptions(server.key, server.base_url, patience_s=PATIENCE_S)
+        engine = OpenAISpeechToText(options)
         await engine.start()
         yield engine
         await engine.close()
@@ -44,7 +48,8 @@ async def openai_ears() -> AsyncIterator[SpeechToText]:
 @contextlib.asynccontextmanager
 async def openai_voice() -> AsyncIterator[TextToSpeech]:
     async with OpenAIServer() as server:
-        engine = OpenAITextToSpeech(OpenAIOptions(server.key, server.base_url))
+        options = OpenAIOptions(server.key, server.base_url, patience_s=PATIENCE_S)
+        engine = OpenAITextToSpeech(options)
         await engine.start()
         yield engine
         await engine.close()

@@ -218,8 +218,7 @@ async def test_trouble_is_an_engine_error_after_what_came(
         server.mood = Mood()
         assert failed.value.retry_after_s == wait_s
         assert not isinstance(failed.value, EngineRefused)
-        if trouble is Trouble.STALLED:
-            assert made == after * 5
+        assert made <= after * 5
         await server.until(lambda: all(asked.over.is_set() for asked in server.requests))
     # What had begun is not begun again behind the caller's back.
     assert len(server.to("/speech")) == 1

@@ -218,7 +218,7 @@ async def test_a_stall_is_an_error_in_good_time(server: OpenAIServer, after: int
         with pytest.raises(EngineError, match="too long") as failed:
             await all_of(engine)
     assert not isinstance(failed.value, EngineRefused)
-    await server.until(lambda: utterances(server)[0].over.is_set())
+    await server.until(lambda: all(asked.over.is_set() for asked in server.requests))
 
 
 @pytest.mark.parametrize("after", [0, 2, 99])
@@ -320,7 +320,8 @@ async def test_a_warm_session_that_refuses_says_why(
 
 @pytest.mark.parametrize("trouble", Trouble)
 async def test_it_works_again_when_the_vendor_does(server: OpenAIServer, trouble: Trouble) -> None:
-    async with engine_of(options(server, patience_s=2.0)) as engine:
+    patience_s = 3.0 if trouble is Trouble.STALLED else PATIENCE_S
+    async with engine_of(options(server, patience_s=patience_s)) as engine:
         server.mood = Mood(trouble, slow_s=0.05)
         with contextlib.suppress(EngineError):
             await all_of(engine)
