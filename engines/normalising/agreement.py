@@ -8,7 +8,7 @@ looked up in a dictionary; where the endings say nothing the number is in the no
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .numerals import Case, Gender
 from .tongue import Around
@@ -40,6 +40,23 @@ _GENITIVE_PLURAL = re.compile(r".{2,}(?:[оеё]в|[её]й|[бвгджзйкл�
 # What ends as these cases do and is a genitive plural, or a nominative.
 _NOT_DATIVE = frozenset("дам драм реклам панорам ям мам храм экзам грам хам там".split())
 _NOT_PREPOSITIONAL = frozenset("монах запах взмах размах страх прах мах".split())
+# What is rather numbered than counted, with the endings of the singular.
+_NUMBERED_M = re.compile(
+    r"(класс|этаж|курс|век|том|квартал|раунд|тур|ряд|кабинет|номер|урок|сезон|выпуск|эпизод|пункт"
+    r"|параграф|вагон|канал|разряд|съезд|этап)(|а|у|ом|ем|е)"
+)
+_NUMBERED_F = re.compile(
+    r"(?!недель$)(?:глав|страниц|минут|секунд|сери|групп|част|недел|школ|палат|строк|стади|попытк|платформ"
+    r"|категори|степен)(а|я|ь|ы|и|у|ю|е|ой|ей|ью)"
+)
+# These end as an instrumental does, and are none.
+_NOT_INSTRUMENTAL = frozenset(
+    """дом том атом альбом симптом диплом перелом гном слом лом ром ком сом аэродром ипподром
+    синдром подъём приём объём заём водоём подъем прием объем заем водоем шлем крем тотем гарем излом пролом
+    хром режим зажим нажим псевдоним синоним антоним пилигрим аноним слой бой герой строй настрой
+    перебой пробой прибой сбой покой рой музей юбилей хоккей трофей клей ручей воробей соловей
+    муравей лицей злодей улей репей пырей клён""".split()
+)
 _SOFT_MASCULINE = re.compile(
     r"(?:тель|арь|день|рубль|уровень|корабль|лагерь|камень|огонь|путь|зверь|гость|дождь|конь|ноль"
     r"|пароль|контроль|профиль|стиль|автомобиль|апрель|июнь|июль|[кбн]рь|корень|ремень|ливень"
@@ -103,6 +120,8 @@ def form_of(number: int, around: Around) -> Form:
     last, teens = number % 10, number % 100 // 10 == 1
     if not word:
         return Form("n" if case == "a" else case, "m")
+    if _is_named_by(number, word, around):
+        return replace(ordinal_form(around), ordinal=True)
     if last == 1 and not teens:
         return _form_of_one(word, case)
     if around.last in ("в", "на", "во") and _stands_alone(word):
@@ -116,6 +135,23 @@ def form_of(number: int, around: Around) -> Form:
     if shown is not None:
         return Form(shown, gender)
     return Form("n" if case == "a" else case, gender)
+
+
+def _is_named_by(number: int, word: str, around: Around) -> bool:
+    """What is numbered and stands in a form in which so many are not counted: "7 этаж",
+    "5 класса", "21 век", though "2 класса" and "21 глава" may be either, and are counted."""
+    last, teens = number % 10, number % 100 // 10 == 1
+    one, few = last == 1 and not teens, 2 <= last <= 4 and not teens
+    if masculine := _NUMBERED_M.fullmatch(word):
+        if one:
+            in_place = masculine[2] == "е" and around.last in ("в", "во", "на")
+            return masculine[1] == "век" or in_place
+        return not (few and masculine[2] == "а")
+    if feminine := _NUMBERED_F.fullmatch(word):
+        if one:
+            return feminine[1] == "е" and around.last in ("в", "во", "на")
+        return not (few and feminine[1] in ("ы", "и"))
+    return False
 
 
 def _stands_alone(word: str) -> bool:
@@ -144,9 +180,13 @@ def _gender_of_few(around: Around, word: str) -> Gender:
 
 def _form_of_one(word: str, case: Case) -> Form:
     """One of what: a singular, whose ending shows its gender and case, or its preposition does."""
+    if word in _NOT_INSTRUMENTAL:
+        return Form("n", "m")
     for endings, form in _ADJECTIVES_OF_ONE:
         if word.endswith(endings) and len(word) > 4:
             return form
+    if word.endswith("ью"):
+        return Form("i", "f")
     if word.endswith("мя"):
         return Form("n", "n")
     if word.endswith(("а", "я")) and word not in _MASCULINE_IN_A:
@@ -214,6 +254,7 @@ def _case_of_masculine(word: str, gender: Gender, before: str) -> Case:
 
 _FEMININE_ORDERED = re.compile(
     r"степен|глав|част|групп|войн|категори|очеред|парт|ступен|сери|фаз|половин|трет|лини|стади"
+    r"|страниц|минут|секунд|недел|школ|палат|строк|попытк|платформ"
 )
 _NEUTER_ORDERED = re.compile(r"мест|тысячелети|полугоди|десятилети|столети|отделени|издани")
 
