@@ -195,9 +195,10 @@ class TurnRecord(Record):
         Index(None, "started_at"),
         *(
             Index(
-                f"ix_turn_records_{role}_started_at",
+                f"ix_turn_records_{role}_started_at_gap_ms",
                 role,
                 "started_at",
+                "gap_ms",
                 postgresql_where=text(f"{role} IS NOT NULL"),
                 sqlite_where=text(f"{role} IS NOT NULL"),
             )

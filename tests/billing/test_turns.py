@@ -306,7 +306,7 @@ async def every_turn(turns: Turns, usage_id: str) -> list[TurnFacts]:
         *(
             (f"SELECT gap_ms FROM turn_records WHERE {role} = 'openai:a'"
              " AND started_at >= '2026-11-01 00:00' AND started_at < '2026-11-02 00:00'",
-             f"ix_turn_records_{role}_started_at")
+             f"ix_turn_records_{role}_started_at_gap_ms")
             for role in ("speech_to_text", "dialogue", "text_to_speech", "speech_to_speech")
         ),
     ],

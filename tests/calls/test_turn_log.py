@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -142,6 +143,18 @@ def test_failovers_are_what_another_engine_did_then(
     assert (turn.failovers, turn.dialogue, turn.requests) == (failovers, dialogue, len(uses))
     assert turn.unpriced == len(uses), "none of them has a price"
     assert [each["error"] for each in turn.uses] == [each.error for each in uses]
+
+
+@pytest.mark.parametrize(
+    ("failed", "costs"),
+    [
+        (replace(THOUGHT, outcome="failed"), Costs({}, unknown=1)),
+        (replace(THOUGHT, outcome="left"), Costs({"EUR": 30})),
+        (replace(SPOKEN, outcome="failed"), Costs({})),
+    ],
+)
+def test_what_failed_is_only_known_to_cost_nothing_here(failed: EngineUse, costs: Costs) -> None:
+    assert log_of(Playbook(), failed).costs == costs
 
 
 # When a turn is told.

@@ -74,8 +74,8 @@ async def test_turns_are_shown_with_their_latency_and_who_answered(tmp_path: Pat
             assert turn["failovers"] == 0
             assert {use["outcome"] for use in turn["uses"]} <= {"done", "left"}
         latency = next(turn["latency"] for turn in replied if turn["latency"])
-        parts = sum(ms for name, ms in latency.items() if name != "gap_ms")
-        assert len(latency) == 7 and parts == latency["gap_ms"]
+        parts = sum(ms for name, ms in latency.items() if name not in ("gap_ms", "answer_ms"))
+        assert len(latency) == 8 and parts == latency["gap_ms"] == latency["answer_ms"]
 
 
 async def test_who_failed_and_who_stood_in_is_shown(tmp_path: Path) -> None:

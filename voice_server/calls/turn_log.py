@@ -21,7 +21,7 @@ from billing.engine_prices import NOTHING, Costs, EnginePrices
 from billing.turn_facts import (
     ERROR_CHARS_MAX,
     FAILED,
-    LATENCY_PARTS,
+    LATENCY,
     NAME_CHARS_MAX,
     ROLES,
     UNANSWERED,
@@ -88,8 +88,7 @@ class _Turn:
 
     def facts(self, usage_id: str, number: int) -> TurnFacts:
         latency = self.latency
-        names = (*LATENCY_PARTS, "gap_ms")
-        parts = {} if latency is None else {name: getattr(latency, name) for name in names}
+        parts = {} if latency is None else {name: getattr(latency, name) for name in LATENCY}
         answered = self.answered
         return TurnFacts(
             usage_id=usage_id, turn=number, started_at=self.started_at, outcome=self.outcome,
@@ -171,11 +170,15 @@ class TurnLog:
         return turn
 
     def _priced(self, use: EngineUse, now: datetime) -> PricedUse:
-        """The use within bounds, and what it cost at the prices of today."""
+        """The use within bounds, and what it cost at the prices of today. Whether a vendor
+        charges for what failed, nobody here can tell."""
         use = replace(use, amounts=sound_amounts(use.amounts))
+        cost = self._prices.cost(use, now.date())
+        if use.outcome == FAILED and cost is not None and cost.micros:
+            cost = None
         return PricedUse(
             role=clean(use.role, NAME_CHARS_MAX), engine=clean(use.engine, NAME_CHARS_MAX),
             version=clean(use.version, NAME_CHARS_MAX), outcome=clean(use.outcome, NAME_CHARS_MAX),
             took_ms=use.took_ms, first_ms=use.first_ms, error=clean(use.error, ERROR_CHARS_MAX),
-            amounts=use.amounts, cost=self._prices.cost(use, now.date()),
+            amounts=use.amounts, cost=cost,
         )  # fmt: skip

@@ -53,9 +53,9 @@ def upgrade() -> None:
     for role in ROLES:
         answered = sa.text(f"{role} IS NOT NULL")
         op.create_index(
-            f"ix_turn_records_{role}_started_at",
+            f"ix_turn_records_{role}_started_at_gap_ms",
             "turn_records",
-            [role, "started_at"],
+            [role, "started_at", "gap_ms"],
             postgresql_where=answered,
             sqlite_where=answered,
         )
