@@ -38,7 +38,9 @@ PATIENCE_S = 60.0
 @contextlib.asynccontextmanager
 async def openai_ears() -> AsyncIterator[SpeechToText]:
     async with OpenAIServer() as server:
-        options = OpenAIOptions(server.key, server.base_url, patience_s=PATIENCE_S)
+        options = OpenAIOptions(
+            server.key, server.base_url, connect_s=PATIENCE_S, patience_s=PATIENCE_S
+        )
         engine = OpenAISpeechToText(options)
         await engine.start()
         yield engine
@@ -48,7 +50,9 @@ async def openai_ears() -> AsyncIterator[SpeechToText]:
 @contextlib.asynccontextmanager
 async def openai_voice() -> AsyncIterator[TextToSpeech]:
     async with OpenAIServer() as server:
-        options = OpenAIOptions(server.key, server.base_url, patience_s=PATIENCE_S)
+        options = OpenAIOptions(
+            server.key, server.base_url, connect_s=PATIENCE_S, patience_s=PATIENCE_S
+        )
         engine = OpenAITextToSpeech(options)
         await engine.start()
         yield engine
