@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from voice_server.commands.settings import BadSettings, read_config
@@ -42,3 +44,16 @@ def test_models_by_name_are_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_base_url_is_one(url: str) -> None:
     with pytest.raises(BadSettings, match="VOICE_SERVER_CHAT_BASE_URL"):
         read_config({"chat_base_url": url})
+
+
+def test_a_role_may_have_several_engines_and_each_must_be_one() -> None:
+    config = read_config({"text_to_speech": "openai, espeak", "speech_to_text": "mine.ears:Ears"})
+    assert config.text_to_speech == "openai, espeak"
+    for wrong in ({"text_to_speech": "openai,sphinx"}, {"dialogue": ""}, {"speech_to_text": ","}):
+        with pytest.raises(BadSettings, match=next(iter(wrong)).upper()):
+            read_config(wrong)
+
+
+def test_a_price_list_that_cannot_be_read_is_said_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match="ENGINE_PRICES"):
+        read_config({"engine_prices": tmp_path / "none.json"})

@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from billing.price_list import read_prices
 from engines import roster
 
 
@@ -96,6 +97,9 @@ class Config(BaseSettings):
     elevenlabs_model: str = "eleven_flash_v2_5"
     elevenlabs_voice: str = "21m00Tcm4TlvDq8ikWAM"
 
+    # What engines cost, where the public prices are not yours; billing/price_list.py has the form.
+    engine_prices: Path | None = None
+
     espeak_workers: int = Field(1, ge=1, le=16)
     sphinx_workers: int = Field(1, ge=1, le=16)
 
@@ -133,7 +137,7 @@ class Config(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("tls_cert", "tls_key", mode="before")
+    @field_validator("tls_cert", "tls_key", "engine_prices", mode="before")
     @classmethod
     def _no_path(cls, given: object) -> object:
         return None if given == "" else given
@@ -148,6 +152,13 @@ class Config(BaseSettings):
             known = ", ".join(roster.TABLES[kind])
             raise ValueError(f"{unknown!r} is no engine of this kind; known are {known}")
         return names
+
+    @field_validator("engine_prices")
+    @classmethod
+    def _readable(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            read_prices(path)
+        return path
 
     @property
     def serves_tls(self) -> bool:

@@ -149,7 +149,7 @@ async def open_house(config: Config) -> AsyncIterator[House]:
         switchboard = Switchboard(
             usage=usage, directory=directory, engine=engines.speech_to_speech, ears=ears,
             tariff=_tariff(config), limits=_limits(config), end_of_turn=engines.end_of_turn,
-            prices=engine_prices(None, elsewhere(config)), keep_turns=turns.keep,
+            prices=engine_prices(config.engine_prices, elsewhere(config)), keep_turns=turns.keep,
         )  # fmt: skip
         house = House(
             config=config, database=database, customers=customers, usage=usage, turns=turns,
