@@ -67,7 +67,7 @@ def check_words_lie_right(sounds: Sounds, text: str = TEXT) -> None:
         after = next(s for s in sounds[index:] if isinstance(s, OpusFrame))
         assert after.packet.decode().split()[1] == text[each.char_start : each.char_end]
     assert all(a.start_ms <= b.start_ms for a, b in pairwise(told))
-    piece = Piece(text, told, given_ms)
+    piece = Piece(text, words=told, sound_ms=given_ms)
     assert piece.heard_chars(given_ms, whole=True) == len(text)
 
 
