@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ from engines.delivery import SOUNDS_AHEAD_MAX
 from engines.scripted import ScriptedDialogue, ScriptedSpeechToText
 from engines.speech import (
     Dialogue,
+    DialogueOutput,
     EndOfTurn,
     EndUtterance,
     EngineError,
     EngineSettings,
+    Entry,
     Hear,
     OpusFrame,
     PcmFrame,
@@ -26,6 +29,7 @@ from engines.speech import (
     SpeechToText,
     TextToSpeech,
     Transcript,
+    Turn,
     WordTime,
     unreported,
 )
@@ -36,12 +40,14 @@ from voice_server.calls.events import (
     Failed,
     HungUp,
     Input,
+    PartialText,
     Play,
     Played,
     ReplyFinished,
+    ReplySaid,
     Typed,
 )
-from voice_server.calls.rules import Endpointing, Judging, Rules
+from voice_server.calls.rules import ENGLISH, Endpointing, Judging, Rules
 from voice_server.calls.session import AHEAD_MS_MAX, Session, Summary
 
 from .exchange import PATIENCE_S
@@ -276,6 +282,75 @@ async def test_a_recogniser_that_falls_behind_fails_its_turn_only() -> None:
         closed = await session(link, Engines(Mouth(), Deaf())).run()
     failed = [action.reason for action in link.done if isinstance(action, Failed)]
     assert "the recogniser fell behind" in failed and closed.reason == "hung_up"
+
+
+class Thinker:
+    """A dialogue that says nothing before it is let; it counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked, self.lets = 0, asyncio.Event()
+
+    async def respond(
+        self, history: Sequence[Entry], settings: EngineSettings
+    ) -> AsyncGenerator[DialogueOutput, None]:
+        self.asked += 1
+        await self.lets.wait()
+        yield "A doing word."
+
+
+class Thinking(Engines):
+    def __init__(self, mind: Thinker, ears: SpeechToText | None = None) -> None:
+        super().__init__(Mouth(), ears)
+        self.mind = mind
+
+    def dialogue(self, name: str, report: Report = unreported) -> Dialogue:
+        return self.mind
+
+
+async def test_who_waits_is_told_to_and_then_answered() -> None:
+    link, mind = PaperLink(), Thinker()
+    link.queue.put_nowait(Connected())
+    link.queue.put_nowait(Typed("What is a verb?"))
+    patient = replace(ENGLISH, fillers=("One moment, please.",) * 10_000)
+    call = session(link, Thinking(mind), filler_ms=20, notices=patient)
+    async with asyncio.timeout(PATIENCE_S):
+        task = asyncio.create_task(call.run())
+        await until(lambda: any(isinstance(action, ReplySaid) for action in link.done))
+        mind.lets.set()
+        closed = await task
+    texts = [action.text for action in link.done if isinstance(action, ReplySaid)]
+    assert texts[0] == "One moment, please." and texts[-1] == "A doing word."
+    assert closed.turns[-1] == Turn("What is a verb?", "A doing word.")
+
+
+class Sure:
+    """Hears all of the question at once, and is sure of it in the end."""
+
+    async def transcribe(
+        self, audio: AsyncIterator[PcmFrame], *, language: str, expected: Sequence[str] = ()
+    ) -> AsyncGenerator[Transcript, None]:
+        yield Transcript("what is a verb", final=False)
+        async for _ in audio:
+            pass
+        yield Transcript("What is a verb?", final=True)
+
+
+async def test_what_was_thought_of_in_the_pause_is_the_answer() -> None:
+    link, mind = PaperLink(), Thinker()
+    link.queue.put_nowait(Connected())
+    call = session(link, Thinking(mind, Sure()), prepare_ms=32, frame_gap_ms_max=10**7)
+    async with asyncio.timeout(PATIENCE_S):
+        task = asyncio.create_task(call.run())
+        says(link, pause=1)
+        await until(lambda: any(isinstance(action, PartialText) for action in link.done))
+        await asyncio.sleep(0.04)  # So long must words be the same.
+        link.queue.put_nowait(QUIET)
+        await until(lambda: mind.asked == 1)
+        mind.lets.set()
+        for _ in range(40):  # A pause at the end of a question that has no mark is a long one.
+            link.queue.put_nowait(QUIET)
+        closed = await task
+    assert mind.asked == 1 and closed.turns[-1] == Turn("What is a verb?", "A doing word.")
 
 
 # Pauses are judged. Frames may stop without that ending anything, so only judgement can.

@@ -48,6 +48,12 @@ def test_what_they_say() -> None:
     ]  # fmt: skip
 
 
+def test_the_answers_own_sound_is_told_apart() -> None:
+    listener = speaking(events=True)
+    [told] = listener.act(ev.Latency(1, 1, 2, 3, 4, 5, 6, answer_ms=90))
+    assert (told["gap_ms"], told["answer_ms"]) == (21, 90)
+
+
 def test_hearing_goes_on_after_the_response_is_done() -> None:
     listener = speaking(events=True)
     listener.act(ev.ReplyMade(1))

@@ -40,8 +40,10 @@ class Extras:
             case ev.Resume(turn):
                 return self._of_reply("resumed", turn)
             case ev.Latency(turn):
-                parts = {name: getattr(action, name) for name in LATENCY_PARTS}
-                return self._of_reply("latency", turn, **parts)
+                told = {name: getattr(action, name) for name in LATENCY_PARTS}
+                if action.answer_ms is not None:
+                    told["answer_ms"] = action.answer_ms
+                return self._of_reply("latency", turn, **told)
             case ev.EndingSoon(left_ms):
                 return [self._make("ending_soon", left_ms=left_ms)]
         return []
