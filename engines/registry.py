@@ -18,7 +18,7 @@ from . import roster, turn_weights
 from .call_engines import CallEngines
 from .cascade import Cascade
 from .failover import Terms
-from .health import Health
+from .health import Health, State
 from .offers import Offers
 from .order import Order
 from .roster import (
@@ -183,7 +183,7 @@ class Registry:
         health = self._health.of(kind, name, now_ms)
         retry_ms = health.retry_ms
         return {
-            "state": health.state.value,
+            "state": _HEALTH[health.state],
             "last_error": health.last_error,
             "retry_in_ms": None if retry_ms is None else max(0, retry_ms - now_ms),
         }
@@ -195,6 +195,7 @@ class Registry:
         return self._shelf.take(line)
 
 
+_HEALTH = {State.CLOSED: "well", State.OPEN: "resting", State.HALF_OPEN: "on trial"}
 _TURN_NOTICES = {
     True: "Smart Turn hears whether a turn has ended.",
     False: (

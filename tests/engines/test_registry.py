@@ -319,6 +319,7 @@ async def test_the_catalogue_says_how_the_engines_are() -> None:
     broken = data[f"{__name__}:Broken"]["roles"]["text_to_speech"]
     assert (broken["standing"], data["espeak"]["roles"]["text_to_speech"]["standing"]) == (0, 1)
     assert "no sound today" in broken["health"]["last_error"]
+    assert data["espeak"]["roles"]["text_to_speech"]["health"]["state"] == "well"
     await registry.close()
 
 
