@@ -85,7 +85,7 @@ class Asked(Generic[E, T]):
     ticket: Ticket
     begun_ms: int
     # Whether its engine was known to be unwell, and was asked because there is nobody better.
-    although_open: bool
+    although_unwell: bool
     over: bool = False
     first_ms: int | None = None
     amounts: dict[str, int] = field(default_factory=dict)
@@ -124,12 +124,13 @@ class Failover(Generic[E]):
         if not found and self.candidates:
             names = ", ".join(each.name for each in self.candidates)
             raise EngineRefused(f"{language[:20]!r} is not a language of {names}; choose another")
-        return sorted(found, key=self._is_avoided)
+        return sorted(found, key=self.is_avoided)
 
     def failed(self, candidate: Candidate[E]) -> None:
         self.terms.lately[self.role, candidate.name] = self.terms.clock_ms()
 
-    def _is_avoided(self, candidate: Candidate[E]) -> bool:
+    def is_avoided(self, candidate: Candidate[E]) -> bool:
+        """Whether it failed here just now."""
         failed_ms = self.terms.lately.get((self.role, candidate.name))
         return failed_ms is not None and self.terms.clock_ms() - failed_ms < AVOIDED_MS
 
@@ -176,7 +177,7 @@ class Work(Generic[E, T]):
     ) -> bool:  # fmt: skip
         """Whether there is somebody to turn to, who `may` be turned to: one who is well or, when
         even the one that was asked is not, anybody."""
-        anybody = asked is not None and asked.although_open
+        anybody = asked is not None and asked.although_unwell
         return any(may(each) and (anybody or self._is_well(each)) for each in self._waiting)
 
     def dismiss(self, unfit: Callable[[Candidate[E]], bool]) -> None:
@@ -192,17 +193,19 @@ class Work(Generic[E, T]):
             raise self._nobody()
         candidate = next(filter(self._is_well, self._waiting), self._waiting[0])
         self._waiting.remove(candidate)
-        health, role, now_ms = self._terms.health, self._owner.role, self.now_ms()
-        although_open = not health.admits(role, candidate.name, now_ms)
-        ticket = health.ask(role, candidate.name, now_ms, although_open=True)
+        although_unwell, now_ms = not self._is_well(candidate), self.now_ms()
+        ticket = self._terms.health.ask(
+            self._owner.role, candidate.name, now_ms, although_open=True
+        )
         assert ticket is not None
-        asked = Asked[E, T](candidate, ticket, now_ms, although_open, amounts=dict(amounts))
+        asked = Asked[E, T](candidate, ticket, now_ms, although_unwell, amounts=dict(amounts))
         asked.task = asyncio.create_task(self._answer(asked, make))
         self._asked.append(asked)
         return asked
 
     def _is_well(self, candidate: Candidate[E]) -> bool:
-        return self._terms.health.admits(self._owner.role, candidate.name, self.now_ms())
+        admits = self._terms.health.admits(self._owner.role, candidate.name, self.now_ms())
+        return admits and not self._owner.is_avoided(candidate)
 
     async def _answer(self, asked: Asked[E, T], make: Make[E, T]) -> None:
         error: Exception | None = None
@@ -224,10 +227,12 @@ class Work(Generic[E, T]):
         """The next that is said by anybody who was not left. Raises `TimeoutError` at
         `until_ms` of the clock."""
         while True:
+            if (heard := self.at_hand()) is not None:
+                return heard
             wait_s = None if until_ms is None else max(0, until_ms - self.now_ms()) / 1_000
             try:
                 async with asyncio.timeout(wait_s) as self._limit:
-                    asked, said = await self._inbox.get()
+                    came = await self._inbox.get()
             except TimeoutError:
                 if until_ms is None or self.now_ms() - until_ms < HELD_UP_MS:
                     raise
@@ -236,10 +241,24 @@ class Work(Generic[E, T]):
                 continue
             finally:
                 self._limit = None
-            if isinstance(said, Spent):
-                asked.amounts.update(said.amounts)
-            elif not asked.over:
-                return asked, said
+            if self._is_heard(*came):
+                return came
+
+    def at_hand(self) -> tuple[Asked[E, T], T | Ended] | None:
+        """The next that was said already, if anything was: sound comes in crowds, and a clock
+        for every packet would cost more than the packet."""
+        while not self._inbox.empty():
+            came = self._inbox.get_nowait()
+            if self._is_heard(*came):
+                return came
+        return None
+
+    def _is_heard(self, asked: Asked[E, T], said: T | Ended) -> bool:
+        """Whether it is for whoever waits; what it cost is only for the accounts."""
+        if isinstance(said, Spent):
+            asked.amounts.update(said.amounts)
+            return False
+        return not asked.over
 
     def hurry(self, until_ms: float) -> None:
         """Whoever waits in `take` waits until then."""

@@ -92,8 +92,9 @@ class _Reading:
         """What is given next. Raises `EngineError` when nobody can go on."""
         if self._voice is None:
             return await self._begin()
+        came = self._work.at_hand()
         try:
-            _, said = await self._work.take(self._until_ms())
+            _, said = came or await self._work.take(self._until_ms())
         except TimeoutError:
             return self._break_off(self._voice, EngineError("the voice fell silent"))
         if not isinstance(said, Ended):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
@@ -137,4 +138,4 @@ class _Piece:
         except BadAudio:
             return 0  # It is for whoever plays it to complain.
         samples = np.frombuffer(pcm, "<i2").astype(np.float32)
-        return int(np.sqrt(np.mean(samples * samples))) if samples.size else 0
+        return int(math.sqrt(samples.dot(samples) / samples.size)) if samples.size else 0
