@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from .speech import EngineError, OpusFrame, WordTime
+from .speech import EngineRefused, OpusFrame, WordTime
 from .workers import WorkerPool
 
 TEXT_CHARS_MAX = 5_000
@@ -81,7 +81,7 @@ class EspeakTextToSpeech:
         return tag in self._voices and (not plus or variant in {name for name, _ in VARIANTS})
 
     def default_voice(self, language: str) -> str:
-        """The voice for a language. Raises `EngineError` when there is none."""
+        """The voice for a language. Raises `EngineRefused` when there is none."""
         named = language.lower().replace("_", "-")
         for name in (named, named.split("-")[0]):
             name = DEFAULT_VOICES.get(name, name)
@@ -90,18 +90,18 @@ class EspeakTextToSpeech:
             for voice in self._voices.values():
                 if voice.language == name:
                     return voice.name
-        raise EngineError(f"eSpeak NG does not speak {language[:20]!r}")
+        raise EngineRefused(f"eSpeak NG does not speak {language[:20]!r}")
 
     async def synthesize(
         self, text: str, *, voice: str, language: str, speed: float = 1.0
     ) -> AsyncGenerator[OpusFrame | WordTime, None]:
         """The sound of plain text and its words' places. Markup is not obeyed but spoken or
         left out. Text without a letter or digit makes no sound. An empty `voice` is the
-        language's default. Raises `EngineError`."""
+        language's default. Raises `EngineError`, and `EngineRefused` for what it cannot say."""
         if not SPEED_MIN <= speed <= SPEED_MAX:
-            raise EngineError(f"a speed is from {SPEED_MIN:g} to {SPEED_MAX:g}")
+            raise EngineRefused(f"a speed is from {SPEED_MIN:g} to {SPEED_MAX:g}")
         if len(text) > TEXT_CHARS_MAX:
-            raise EngineError(f"a text to be spoken has at most {TEXT_CHARS_MAX} characters")
+            raise EngineRefused(f"a text to be spoken has at most {TEXT_CHARS_MAX} characters")
         request = {
             "text": text.encode(errors="replace").decode(),  # Half a surrogate pair: a "?".
             "voice": self._named(voice, language),
@@ -126,5 +126,5 @@ class EspeakTextToSpeech:
 
     def _checked(self, voice: str) -> str:
         if not self.knows(voice):
-            raise EngineError(f"eSpeak NG has no voice {voice[:40]!r}")
+            raise EngineRefused(f"eSpeak NG has no voice {voice[:40]!r}")
         return voice

@@ -20,7 +20,15 @@ from urllib.parse import urlsplit
 
 from .chat_messages import Message, messages_of, safe_name, tool_fields
 from .chat_stream import CALLS_MAX, ChatStream
-from .speech import DialogueOutput, EngineError, EngineSettings, Entry, FunctionCall, Turn
+from .speech import (
+    DialogueOutput,
+    EngineError,
+    EngineRefused,
+    EngineSettings,
+    Entry,
+    FunctionCall,
+    Turn,
+)
 
 if TYPE_CHECKING:
     from openai import APIError, AsyncOpenAI, AsyncStream
@@ -239,13 +247,26 @@ def _said_plainly(options: ChatOptions, model: str) -> Iterator[None]:
     except APIError as error:
         detail = error.message.replace(options.api_key or "\0", "…")[:_LOGGED_CHARS_MAX]
         logger.warning("chat with %s: %s: %s", model, type(error).__name__, detail)
-        raise EngineError(_plain(error, model)) from None
+        raise _told(error, model) from None
     except TimeoutError:
         logger.warning("chat with %s: silent for %g s", model, options.patience_s)
         raise EngineError("the chat server took too long") from None
     except (OpenAIError, json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         logger.warning("chat with %s: %s", model, type(error).__name__)
         raise EngineError("the chat server answered with something else than a chat") from None
+
+
+def _told(error: APIError, model: str) -> EngineError:
+    import openai
+
+    from .openai_client import retry_after_s
+
+    if isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError):
+        return EngineRefused(_plain(error, model))
+    plain = EngineError(_plain(error, model))
+    if isinstance(error, openai.APIStatusError):
+        plain.retry_after_s = retry_after_s(error.response.headers)
+    return plain
 
 
 def _plain(error: APIError, model: str) -> str:

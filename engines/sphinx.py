@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
-from .speech import EngineError, PcmFrame, Transcript, Word
+from .speech import EngineRefused, PcmFrame, Transcript, Word
 from .workers import Job, WorkerPool
 
 LANGUAGES = ("en",)
@@ -47,9 +47,10 @@ class SphinxSpeechToText:
     async def transcribe(
         self, audio: AsyncIterator[PcmFrame], *, language: str, expected: Sequence[str] = ()
     ) -> AsyncGenerator[Transcript, None]:
-        """The words of one stream. Raises `EngineError`, at once for another language."""
+        """The words of one stream. Raises `EngineError`, and at once `EngineRefused` for another
+        language."""
         if language.casefold()[:2] not in LANGUAGES:
-            raise EngineError(
+            raise EngineRefused(
                 "The built-in recogniser understands English only; for other languages "
                 "pull Whisper weights (voice-server models pull base)."
             )

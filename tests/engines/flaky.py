@@ -299,9 +299,9 @@ def candidates(*engines: E) -> list[Candidate[E]]:
 
 def candidate(
     engine: E, *, languages: tuple[str, ...] | None = None, patience_ms: int | None = None,
-    continues: bool = True,
+    continues: bool = True, name: str = "",
 ) -> Candidate[E]:  # fmt: skip
-    name = getattr(engine, "name", "nameless")
+    name = name or str(getattr(engine, "name", ""))
     return Candidate(name, f"{name}-1", lambda: engine, languages, patience_ms, continues)
 
 

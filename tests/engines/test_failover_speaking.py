@@ -318,6 +318,10 @@ def test_a_call_that_was_let_down_once_is_not_let_down_again_in_the_next_sentenc
         for _ in range(3):
             assert words_whole(await said(engine)) == TEXT.split()
         assert len(one.asked) == 1
+        # Nor is it somebody to turn to, so the other is given all the time it needs.
+        two.slow_s = 5.0
+        assert {name for name, _, _ in by(await said(engine))} == {"two"}
+        assert len(one.asked) == 1
         await asyncio.sleep(20)
         one.fault = Fault.NONE
         assert {name for name, _, _ in by(await said(engine))} == {"one"}
