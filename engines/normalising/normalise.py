@@ -7,6 +7,7 @@ ahead or back, so the time taken grows with the length of the text and with noth
 
 from __future__ import annotations
 
+import functools
 import re
 
 from . import figures, marks
@@ -27,16 +28,25 @@ _PLAIN = re.compile("(?:[ \t\u00a0.,;:?…»”“\"’')]|!(?!\\[))+")
 # What follows the first word of an address.
 _IN_ADDRESSES = frozenset(".@:-_+%0123456789")
 _SIGNS = "+-−–"
+# A voice and the estimate of its words ask for the same text, one after the other.
+_KEPT, _KEPT_CHARS_MAX = 16, 1_000
 
 
 def normalise(text: str, language: str) -> Spoken:
     """`text` as it is spoken in a language (ISO 639-1, with or without a region). Never raises,
     and takes time by the length of the text."""
+    return (_kept if len(text) <= _KEPT_CHARS_MAX else _read)(text, language)
+
+
+def _read(text: str, language: str) -> Spoken:
     code = language.lower().replace("_", "-")
     tongue = _TONGUES.get(code.partition("-")[0])
     if code.startswith("en-") and code not in _MONTH_FIRST:
         tongue = _DAY_FIRST_ENGLISH
     return _Reading(text, tongue).read()
+
+
+_kept = functools.lru_cache(_KEPT)(_read)
 
 
 class _Reading:
