@@ -34,7 +34,8 @@ class Order:
         self._options = options
         # What a client may ask for by name.
         ours = (name for name in roster.DIALOGUES if self.offers(DIALOGUE, name))
-        self.dialogues = (*ours, *options.chat.models)
+        own = (name for name in self.configured(DIALOGUE) if name not in roster.DIALOGUES)
+        self.dialogues = (*ours, *own, *options.chat.models)
 
     def configured(self, kind: str) -> tuple[str, ...]:
         return roster.split(getattr(self._options, kind))
@@ -42,10 +43,10 @@ class Order:
     def offers(self, kind: str, name: str) -> bool:
         """Whether clients may ask for this engine. One that costs its operator money, or only
         stands in for another, is there only where the configuration names it."""
+        if name in self.configured(kind):
+            return name != AUTO
         line = roster.TABLES[kind].get(name)
-        if line is None:
-            return False
-        return name in self.configured(kind) or (line.owner == OURS and name != STAND_IN)
+        return line is not None and line.owner == OURS and name != STAND_IN
 
     def is_usable(self, kind: str, name: str) -> bool:
         line = roster.listing(kind, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -255,6 +256,14 @@ async def test_one_line_of_configuration_swaps_an_engine() -> None:
     offered = {model["id"] for model in registry.offers.catalogue()["data"]}  # type: ignore[attr-defined]
     assert own in offered
     await registry.close()
+
+
+@pytest.mark.parametrize("kind", ["speech_to_text", "dialogue", "text_to_speech"])
+def test_the_configured_order_holds_for_engines_of_ones_own(kind: str) -> None:
+    # What is configured is also what a call's settings begin with.
+    names = f"{__name__}:Own,scripted"
+    order = Registry(replace(SCRIPTED, **{kind: names})).order  # type: ignore[arg-type]
+    assert order.candidates(kind, names)[0] == names.split(",")
 
 
 async def test_a_new_engine_is_a_file_and_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
