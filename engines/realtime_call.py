@@ -268,12 +268,13 @@ class RealtimeCall:
         lines = self._lines
         answer = lines.answers.get(event.turn)
         utterance = lines.utterances.of_aside(event.turn)
+        waits = answer is not None and answer.by_aside
         if event.turn in self._said_aside or (answer is not None and answer.asked_aside):
             self._said_aside.discard(event.turn)
             lines.answers.pop(event.turn, None)
             lines.tell(event)
-        elif utterance is not None and answer is not None and not answer.by_aside:
-            lines.settle(utterance, "")  # The vendor answers it all the same.
+        elif utterance is not None and event.turn in lines.answered and not waits:
+            lines.settle(utterance, "")  # It is answered, or was, all the same.
         elif utterance is not None:
             lines.utterances.forget(event.turn)
             lines.utterances.abandon(event.turn)

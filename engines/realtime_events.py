@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from .realtime_answer import Answer, Sound, Told, sound_in, text_in
 from .realtime_items import ASSISTANT, CALL, RESULT, SYSTEM, USER, Item
-from .realtime_lines import ENGINE, Lines, Used
+from .realtime_lines import ENGINE, Close, Lines, Used
 from .realtime_reply import RATE_HZ
 from .realtime_requests import amounts_of
 from .realtime_utterances import Utterance
@@ -18,8 +18,11 @@ from .speech import EngineError, EngineUse, ReplyDone, Transcribed, Transcript
 
 _KINDS = {"function_call": CALL, "function_call_output": RESULT}
 _TRANSCRIPTION = "conversation.item.input_audio_transcription."
-# What ends a session, whatever else is well.
-_EXPIRED = "session_expired"
+# After these a session says nothing more, and may take its time to close.
+_LAST = {
+    "session_expired": "the speech model's session has ended",
+    "invalid_api_key": "the speech model does not accept our key",
+}
 # Why an answer was withheld.
 _FILTER = "content_filter"
 
@@ -75,6 +78,7 @@ def _transcribed(lines: Lines, event: Told) -> None:
     utterance = lines.utterances.of_item(text_in(event, "item_id"))
     if utterance is not None:
         _report_words(lines, utterance, event.get("usage"))
+        lines.leave_aside(utterance)
         lines.settle(utterance, text_in(event, "transcript"))
 
 
@@ -111,7 +115,9 @@ def _created(lines: Lines, event: Told) -> None:
 def _answer_of(lines: Lines, event: Told) -> Answer | None:
     """By the name that we gave it; a server that does not give names back makes one at a time."""
     response = event.get("response")
-    metadata = response.get("metadata") if isinstance(response, Mapping) else None
+    if not isinstance(response, Mapping):
+        return None
+    metadata = response.get("metadata")
     active = lines.link.active if lines.link else ""
     return lines.making.get(text_in(metadata, "ask") or active)
 
@@ -178,7 +184,7 @@ def _done(lines: Lines, event: Told) -> None:
     del lines.making[answer.ask]
     if lines.link is not None and lines.link.active == answer.ask:
         lines.link.active = ""
-    response = event.get("response")
+    response = event["response"]
     assert isinstance(response, Mapping), "it has the name that we gave it"
     status, details = text_in(response, "status"), response.get("status_details")
     _finish(lines, answer, status, details if isinstance(details, Mapping) else {}, response)
@@ -237,8 +243,10 @@ def _error(lines: Lines, event: Told) -> None:
     """Most are about something that we asked for, and name it."""
     error = event.get("error")
     asked, _, name = text_in(error, "event_id").partition(":")
-    if text_in(error, "code") == _EXPIRED:
-        return  # It closes the link next.
+    if lines.link is not None and text_in(error, "code") in _LAST:
+        lines.do(Close(lines.link.number))
+        lines.lose(_LAST[text_in(error, "code")])
+        return
     answer = lines.making.get(name)
     if asked == "respond" and answer is not None:
         del lines.making[name]

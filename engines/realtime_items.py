@@ -15,7 +15,7 @@ for the call says nothing to it, and stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from .chat_messages import object_text, safe_name
@@ -95,13 +95,7 @@ def wanted_of(history: Sequence[Entry]) -> list[Wanted]:
                 found.append(Wanted(RESULT, output, call_id=_short(call_id)))
             case FunctionResult(_, output):
                 found.append(_words(USER, f"(A tool has answered: {output})"))
-    spoken = [each for each in found if each.text or each.kind in (CALL, RESULT)]
-    joined = list[Wanted]()
-    for each in spoken:
-        if joined and each.kind == joined[-1].kind in (USER, ASSISTANT):
-            each = Wanted(each.kind, f"{joined.pop().text} {each.text}")
-        joined.append(each)
-    return joined
+    return [each for each in found if each.text or each.kind in (CALL, RESULT)]
 
 
 def _words(kind: str, text: str) -> Wanted:
@@ -211,23 +205,20 @@ class Mirror:
         is being answered, is there as sound, or on its way there, and stays, whatever its words
         are; `said` are those that are known by now."""
         asked = [item for item in self.items if item.turn == turn and item.kind == USER]
-        before = _groups(self._before(asked))
-        wanted = wanted_of(_without_end(history, said))
-        first = _alike(before, wanted)
-        last = _alike(before[first:][::-1], wanted[first:][::-1])
-        told = list[Json]()
-        for group, each in zip(before[:first], wanted[:first], strict=True):
-            told += self._settle(group, each)
-        if last:
-            for group, each in zip(before[-last:], wanted[-last:], strict=True):
-                told += self._settle(group, each)
-        stale, new = before[first : len(before) - last], wanted[first : len(wanted) - last]
-        if stale and new and (rest := stale[0].goes_on(new[0])):
-            first, stale, new = first + 1, stale[1:], [rest, *new[1:]]
-        told += [self.delete(item) for group in stale for item in group.items]
+        before, wanted = self._before(asked), wanted_of(_without_end(history, said))
+        first = _matched(before, wanted)
+        rest, left = before[first.items :], wanted[first.wanted :]
+        last = _matched(rest[::-1], left[::-1], backwards=True)
+        told = [
+            event
+            for item, text in (*first.cuts, *last.cuts)
+            for event in _shorten(self, item, text)
+        ]
+        stale, new = rest[: len(rest) - last.items], left[: len(left) - last.wanted]
+        told += [self.delete(item) for item in stale]
         behind = [item for item in self.items[self._end_of(asked) :] if item not in asked]
         told += [self.delete(item) for item in behind if not item.aside]
-        after = before[first - 1].items[-1].id if first else None
+        after = before[first.items - 1].id if first.items else None
         for each in new:
             told.append(self.create(each, after))
             after = self.items[[item.id for item in self.items].index(after) + 1 if after else 0].id
@@ -241,64 +232,55 @@ class Mirror:
     def _end_of(self, asked: list[Item]) -> int:
         return self.items.index(asked[0]) if asked else len(self.items)
 
-    def _settle(self, group: _Group, wanted: Wanted) -> list[Json]:
-        """A reply that the call remembers shorter than the vendor does is cut there."""
-        item = group.items[0]
-        if group.text == wanted.text or wanted.kind != ASSISTANT:
-            return []
-        heard_ms = max((ms for chars, ms in item.marks if chars <= len(wanted.text)), default=0)
-        item.text, was_cut = wanted.text, item.cut
-        if was_cut:
-            return []
-        return [self.cut(item, max(heard_ms, 1))]
-
 
 @dataclass(slots=True)
-class _Group:
-    """Items one behind the other that the call counts as one thing."""
+class _Match:
+    """So many items are so many of what is wanted. `cuts`: replies that are remembered shorter
+    than they are, and as what."""
 
-    items: list[Item]
-
-    @property
-    def kind(self) -> str:
-        return self.items[0].kind
-
-    @property
-    def text(self) -> str:
-        return _plain(" ".join(item.text for item in self.items))
-
-    def is_like(self, wanted: Wanted) -> bool:
-        first = self.items[0]
-        if (first.kind, first.call_id) != (wanted.kind, wanted.call_id):
-            return False
-        if self.text == wanted.text:
-            return True
-        # Of a reply no more is remembered than was heard, and the vendor can cut it there.
-        spoken = first.kind == ASSISTANT and len(self.items) == 1 and first.sound_ms > 0
-        return spoken and f"{self.text} ".startswith(f"{wanted.text} ")
-
-    def goes_on(self, wanted: Wanted) -> Wanted | None:
-        """What is wanted beyond these, where they are its beginning."""
-        begun = self.kind == wanted.kind == USER and wanted.text.startswith(f"{self.text} ")
-        return Wanted(USER, wanted.text[len(self.text) + 1 :]) if begun else None
+    items: int = 0
+    wanted: int = 0
+    cuts: list[tuple[Item, str]] = field(default_factory=list)
 
 
-def _groups(items: Iterable[Item]) -> list[_Group]:
-    groups = list[_Group]()
-    for item in items:
-        if groups and groups[-1].kind == item.kind in (USER, ASSISTANT):
-            groups[-1].items.append(item)
+def _matched(items: Sequence[Item], wanted: Sequence[Wanted], *, backwards: bool = False) -> _Match:
+    """How far the two are the same from their beginning on; or both are given `backwards`."""
+    match = _Match()
+    for each in wanted:
+        left = items[match.items :]
+        if left and (count := _run(left, each, backwards=backwards)):
+            if left[0].text != each.text and count == 1:
+                match.cuts.append((left[0], each.text))
+            match.items += count
+            match.wanted += 1
         else:
-            groups.append(_Group([item]))
-    return groups
+            break
+    return match
 
 
-def _alike(groups: Sequence[_Group], wanted: Sequence[Wanted]) -> int:
-    """How many of these are the same from the beginning on."""
-    count = 0
-    while count < min(len(groups), len(wanted)) and groups[count].is_like(wanted[count]):
-        count += 1
-    return count
+def _run(items: Sequence[Item], wanted: Wanted, *, backwards: bool) -> int:
+    """How many of the first items say together what is wanted; 0: they do not."""
+    if wanted.kind in (CALL, RESULT):
+        return int(items[0].wanted == wanted)
+    said = list[str]()
+    for count, item in enumerate(items, start=1):
+        if item.kind != wanted.kind:
+            break
+        said.insert(0 if backwards else len(said), _plain(item.text))
+        text = " ".join(said)
+        if text == wanted.text:
+            return count
+        # Of a reply no more is remembered than was heard, and the vendor can cut it there.
+        if count == 1 and item.kind == ASSISTANT and item.sound_ms:
+            return int(f"{text} ".startswith(f"{wanted.text} "))
+    return 0
+
+
+def _shorten(mirror: Mirror, item: Item, text: str) -> list[Json]:
+    """A reply that the call remembers shorter than the vendor does is cut there."""
+    heard_ms = max((ms for chars, ms in item.marks if chars <= len(text)), default=0)
+    plain, item.text = _plain(item.text), text
+    return [] if item.cut or plain == text else [mirror.cut(item, max(heard_ms, 1))]
 
 
 def _without_end(history: Sequence[Entry], said: str) -> Sequence[Entry]:

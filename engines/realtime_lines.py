@@ -294,6 +294,14 @@ class Lines:
             utterance.aside = True
             self.do(Ask(Transcribe(utterance.turn, tuple(utterance.frames))))
 
+    def leave_aside(self, utterance: Utterance) -> None:
+        """The vendor was faster: what the cascade would now say, or that it cannot, is not to be
+        taken for something else of the turn."""
+        if utterance.aside and not utterance.live:
+            self.do(Ask(Cancel(utterance.turn, 0)))
+            for each in self.utterances:
+                each.aside = each.aside and each.turn != utterance.turn
+
     def settle(self, utterance: Utterance, words: str) -> None:
         """The words have come, from whomever."""
         if item := self.mirror.find(utterance.item_id):

@@ -229,7 +229,7 @@ async def test_a_result_that_nobody_asked_for_is_told_in_words(
     async with talking(options_of(vendor)) as talk:
         talk.do(Respond(1, (FunctionResult("c1", "42"), Turn("And?", ""))))
         await talk.over(1)
-        assert session(vendor).told[0] == ("user", "(A tool has answered: 42) And?")
+        assert session(vendor).told[:2] == [("user", "(A tool has answered: 42)"), ("user", "And?")]
 
 
 # The vendor's conversation is ours.

@@ -31,6 +31,7 @@ from openai.types.realtime import (
     RealtimeSessionCreateRequest,
 )
 from pydantic import BaseModel
+from websockets.exceptions import InvalidState
 
 from .hearing import Hears, words_heard
 from .openai_http import CHAR_MS, KEY, tone
@@ -203,7 +204,10 @@ class Conversation:
             {"type": kind, "event_id": f"event_{next(_IDS)}", **fields}
         )
         async with self._sending:
-            await self._socket.send(event.model_dump_json(exclude_none=True))
+            try:
+                await self._socket.send(event.model_dump_json(exclude_none=True))
+            except InvalidState as error:  # The client has said goodbye.
+                raise Left from error
 
     async def _error(self, message: str, code: str, event_id: object = None) -> None:
         error = {"type": "invalid_request_error", "message": message, "code": code}
