@@ -125,6 +125,11 @@ class Config(BaseSettings):
     call_minutes_max: int = Field(60, ge=1)
     idle_seconds_max: int = Field(120, ge=5)
     drain_seconds: float = Field(20.0, ge=0)
+    # Who waits for an answer hears nothing for so long, and then "One moment, please."; 0: never.
+    filler_ms: int = Field(2_200, ge=0)
+    # A reply is thought of, and paid for, before it is certain that it will be wanted, once the
+    # words have not changed for so long; 0: never.
+    prepare_ms: int = Field(200, ge=0)
 
     # Money, in minor units of the currency (kopecks).
     currency: str = Field("RUB", pattern=r"^[A-Z]{3}$")

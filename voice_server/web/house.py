@@ -254,7 +254,10 @@ def engine_settings(config: Config) -> EngineSettings:
 
 
 def call_rules(config: Config) -> Rules:
-    return replace(Rules(), idle_ms_max=config.idle_seconds_max * 1_000)
+    return replace(
+        Rules(), idle_ms_max=config.idle_seconds_max * 1_000, filler_ms=config.filler_ms,
+        prepare_ms=config.prepare_ms,
+    )  # fmt: skip
 
 
 def _limits(config: Config) -> Limits:
