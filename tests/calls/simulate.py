@@ -267,7 +267,8 @@ class Promises:
             case Fill(turn, text):
                 assert turn in self.asked - self.finished - self.notices - self.beside - self.dead
                 self.fillers[turn] += 1
-                assert self.fillers[turn] <= 2 and text in self.call._rules.notices.fillers
+                fillers = self.call._rules.notices.fillers
+                assert self.fillers[turn] <= len(fillers) and text in fillers
             case Say(turn, _):
                 assert turn in self.asked and turn not in self.dead
             case Cancel(turn, heard_ms):

@@ -185,8 +185,8 @@ def test_a_slow_recogniser_that_said_nothing_yet_is_given_more_time() -> None:
 def test_words_that_never_come_are_not_waited_for_for_ever() -> None:
     book = Playbook(UNFILLED)
     book >> Connected() >> says(320) >> silent(600) << EndUtterance(1)
-    book.after(4_900).idle()
-    book.after(200) << Say(2, UNFILLED.notices.deaf)  # They were spoken to be heard.
+    book.after(7_999).idle()
+    book.after(1) << Say(2, UNFILLED.notices.deaf)  # They were spoken to be heard.
     (book >> answered(2, UNFILLED.notices.deaf, 20)).plays(1) >> Played(2, 20)
     assert book.call.phase is Phase.LISTENING
 
@@ -194,7 +194,7 @@ def test_words_that_never_come_are_not_waited_for_for_ever() -> None:
 def test_words_that_never_come_and_that_nobody_is_to_answer() -> None:
     book = Playbook(Rules(answers=False))
     book >> Connected() >> says(320) >> silent(600) << EndUtterance(1)
-    book.after(6_000).idle()
+    book.after(8_000).idle()
     assert book.call.phase is Phase.LISTENING
 
 

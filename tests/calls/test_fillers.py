@@ -288,10 +288,22 @@ def test_a_voice_that_stalls_takes_nobody_with_it() -> None:
 def test_words_that_never_come_are_said_not_to_have() -> None:
     book = beside() >> ReplyDone(2)
     book.after(1_000) >> Played(2, 1_000)
-    book.after(5_000 - 1_592 - 1_001).idle()
-    book.after(1) << Say(3, NOTICES.deaf)
-    assert book.now_ms == 928 + 5_000
+    book.after(2_200) << Say(3, STILL)
+    (book >> answered(3, STILL, 1_000)).plays(50)
+    book.after(1_000) >> Played(3, 1_000)
+    book.after(8_000 - 1_592 - 2 * 1_000 - 2_200 - 1).idle()
+    book.after(1) << Say(4, NOTICES.deaf)
+    assert book.now_ms == 928 + 8_000
     assert book.call.history == []
+
+
+def test_what_was_said_of_the_words_is_said_again_of_the_answer_and_no_more() -> None:
+    book = beside() >> ReplyDone(2)
+    book.after(1_000) >> Played(2, 1_000)
+    book.after(2_200) << Say(3, STILL)
+    (book >> answered(3, STILL, 20)).plays(1) >> Played(3, 20) >> final(1, QUESTION) << Respond
+    book.after(2_200) << Fill(1, STILL)
+    book.after(2_200) << Cancel(1, 0) << Say(4, NOTICES.apology)
 
 
 @pytest.mark.parametrize("sounds", [True, False])
@@ -466,11 +478,11 @@ class Caller:
             self.book >> event
             self.book.pending.clear()
         reply = self.book.call._floor.open.reply
-        if reply.sound_ms and self.book.call._floor.paused_at_ms is None:
+        if len(self.book.all) == self.seen and reply.sound_ms:
             left_ms = max(0, self.sound_ends_ms - now_ms)
             self.book >> Played(self.book.call.turn, reply.sound_ms - left_ms)
             self.book.pending.clear()
-        if due or len(self.book.all) > self.seen:
+        if len(self.book.all) > self.seen:
             self._work()
 
     def _answer(self, action: Command, now_ms: int) -> None:
@@ -479,7 +491,11 @@ class Caller:
                 self._speak(turn, text, now_ms + 400)
                 self.todo.append((now_ms + 400, ReplyDone(turn)))
             case Fill(turn, text):
+                # What is thought of meanwhile is said behind it.
+                answer = [(max(at_ms, now_ms + 400), event) for at_ms, event in self.todo]
+                self.todo.clear()
                 self._speak(turn, text, now_ms + 400, filler=True)
+                self.todo += answer
             case Respond(turn) if self.stalls == "middle":
                 self._speak(turn, "A verb is", now_ms + 900)
             case Respond(turn) if self.stalls != "mind":

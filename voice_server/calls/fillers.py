@@ -3,7 +3,8 @@
 A filler is said once the silence has lasted for `filler_ms`: since the user's last sound, or the
 last sound of a reply that has not come to its end.
 
-    words awaited ─► a notice beside the turn, which waits for its words as a challenger does
+    words awaited ─► a notice beside the turn, which waits for its words as a challenger does,
+                     and is told when they are given up
     reply awaited ─► a piece of that reply's sound: its text is told, and the memory leaves it out
     none is left  ─► the reply has failed, and who waits is told so
 
@@ -33,13 +34,16 @@ def due_ms(floor: Floor) -> int:
     if not (rules.filler_ms and rules.notices.fillers):
         return NEVER_MS
     match floor.phase:
-        case Phase.TRANSCRIBING if not turn.fillers and _owes_sound(floor):
-            return turn.waits_since_ms + rules.filler_ms
-        case Phase.THINKING | Phase.SPEAKING if _keeps_waiting(floor):
-            reply = turn.reply
-            quiet_since_ms = max(turn.waits_since_ms, reply.sound_ends_ms, turn.filled_at_ms)
-            return quiet_since_ms + rules.filler_ms
-    return NEVER_MS
+        case Phase.TRANSCRIBING:
+            waits = turn.fillers < len(rules.notices.fillers) and _owes_sound(floor)
+        case Phase.THINKING | Phase.SPEAKING:
+            waits = _keeps_waiting(floor)
+        case _:
+            waits = False
+    if not waits:
+        return NEVER_MS
+    quiet_since_ms = max(turn.waits_since_ms, turn.reply.sound_ends_ms, turn.filled_at_ms)
+    return quiet_since_ms + rules.filler_ms
 
 
 def fill(floor: Floor) -> None:

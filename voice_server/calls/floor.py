@@ -127,6 +127,8 @@ class Floor:
         if not turn.marks.endpoint_ms:
             turn.marks.speech_ended_ms = turn.marks.endpoint_ms = turn.marks.words_ms = self.now_ms
             turn.waits_since_ms = self.now_ms
+        # What was said last of the words may be said again of the answer.
+        turn.fillers = min(turn.fillers, 1)
         turn.reply.speaks = (asked.settings or self.settings).speaks
         self._await_reply(asked.tag)
         history = self.history_for(asked, turn.user)
@@ -454,9 +456,9 @@ class Floor:
         """The reply is over; the turn that spoke over it has the floor."""
         assert self.challenger is not None
         self.challenger.asked = self.challenger.asked or self.open.asked
-        waited_ms = 0
+        left_ms = self.rules.transcribing_ms_max
         if self.open.filler:
-            waited_ms = self._end_filler(self.challenger)
+            left_ms = self._end_filler(self.challenger)
         else:
             free_ms = self.now_ms if self.paused_at_ms is None else self.paused_at_ms
             self.challenger.marks.not_before(free_ms)
@@ -467,17 +469,18 @@ class Floor:
         if self.endpointer.speaking:
             self.enter(Phase.HEARING, self.rules.silence_ms_max)
         elif self.open.awaited:
-            left_ms = max(0, self.rules.transcribing_ms_max - waited_ms)
             self.enter(Phase.TRANSCRIBING, left_ms)
         else:
             self.respond_or_listen()
 
     def _end_filler(self, waiting: OpenTurn) -> int:
-        """How long this turn has waited for its words by now. What a client added meanwhile
-        still stands behind them, so nothing is moved into the past."""
+        """For how long this turn will still wait for its words. What a client added meanwhile
+        stands behind them, so nothing is moved into the past."""
         if self.open.reply.sound_ms:
             waiting.waits_since_ms = self.now_ms
-        return self.now_ms - waiting.marks.endpoint_ms
+        rules = self.rules
+        limit_ms = rules.transcribing_ms_max if waiting.user else rules.wordless_ms_max
+        return max(0, waiting.marks.endpoint_ms + limit_ms - self.now_ms)
 
     def _drop_challenger(self) -> None:
         challenger, self.challenger = self.challenger, None

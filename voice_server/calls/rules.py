@@ -126,10 +126,10 @@ class Rules:
         2.2   filler_ms: "One moment, please." where nothing else is heard yet. Later, and a voice
               that needs half a second would begin too late; sooner, and it would be said before
               answers that are on their way: a good one on the network is heard at 1.5 to 2
-        5.6   its end (3.4) and filler_ms again: wordless_ms_max after the endpoint whoever was
-              not heard is told so; whoever waits for a slow answer hears the second filler
-        9.1   its end (6.9) and filler_ms again: the apology. An answer that has not begun by then
-              has taken as long as thinking_ms_max allows where nothing can be said
+        5.6   its end (3.4) and filler_ms again: the second filler
+        8.6   wordless_ms_max after the endpoint: who was not heard is told so
+        9.1   the end of the second filler (6.9) and filler_ms again: the apology. An answer that
+              has not begun by then is as late as thinking_ms_max allows where nothing is said
     """
 
     endpointing: Endpointing = Endpointing()
@@ -144,7 +144,7 @@ class Rules:
     frame_gap_ms_max: int = 2_000
     # How long to wait for the last words: with some in hand, and with none.
     transcribing_ms_max: int = 2_000
-    wordless_ms_max: int = 5_000
+    wordless_ms_max: int = 8_000
     thinking_ms_max: int = 10_000
     # Who waits for a reply hears nothing for so long, and then a filler or, when all of these
     # have been said, an apology; 0: neither.
