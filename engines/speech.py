@@ -128,8 +128,7 @@ class EngineSettings:
     `speed` is a factor, 0.25 to 4.0. `language` is ISO 639-1. An empty `voice` means the
     language's default voice. `tool_choice` is auto, none or required, or `tool_named` is the
     one tool that must be called. `speaks`: replies are made into sound, and not only into
-    text. `output_tokens_max` bounds one reply; 0: as many as it takes. `speech_to_speech` hears and
-    answers a whole call in the place of the other three; empty: they do.
+    text. `output_tokens_max` bounds one reply; 0: as many as it takes.
     """
 
     speech_to_text: str = "auto"
@@ -145,7 +144,6 @@ class EngineSettings:
     parallel_tools: bool = True
     speaks: bool = True
     output_tokens_max: int = 0
-    speech_to_speech: str = ""
 
 
 # What a dialogue engine says besides words.
