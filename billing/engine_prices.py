@@ -184,12 +184,15 @@ def _chat(version: str, since: str, tokens_in: str, tokens_cached: str, tokens_o
     )  # fmt: skip
 
 
-def _realtime(version: str, since: str, text: tuple[str, ...], audio: tuple[str, ...]) -> Price:
+def _realtime(
+    version: str, since: str, text: tuple[str, ...], audio: tuple[str, ...],
+    role: str = "speech_to_speech",
+) -> Price:  # fmt: skip
     """Of text and of audio: in, cached, out."""
     kinds = ("tokens_in", "tokens_cached", "tokens_out")
     rates = dict(zip(kinds, text, strict=True))
     rates |= {f"audio_{kind}": rate for kind, rate in zip(kinds, audio, strict=True)}
-    return _public("speech_to_speech", "openai", version, since, **rates)
+    return _public(role, "openai", version, since, **rates)
 
 
 # What runs on this machine is asked for nothing.
@@ -203,9 +206,21 @@ LOCAL = tuple(
     for role, engines in _OWN.items()
     for engine in engines
 )
-# OpenAI's, as published on its pages of models in 2025. The rates by the minute of the gpt-4o
-# models are its own estimates of what their tokens come to.
+_TALK = (("4", "0.40", "24"), ("32", "0.40", "64"))
+_TALK_MINI = (("0.60", "0.06", "2.40"), ("10", "0.30", "20"))
+# OpenAI's, as published on its pages of models; the newest since they were read, in November
+# 2026. The rates by the minute of the gpt-4o models are its own estimates of what their tokens
+# come to.
 OPENAI = (
+    _public("speech_to_text", "openai", "gpt-transcribe", "2026-11-01", audio_ms="0.0045"),
+    _public("speech_to_text", "openai", "gpt-live-transcribe", "2026-11-01", audio_ms="0.017"),
+    _public("speech_to_text", "openai", "gpt-realtime-whisper", "2026-11-01", audio_ms="0.017"),
+    _chat("gpt-6-luna", "2026-11-01", "0.10", "0.01", "0.50"),
+    _realtime("gpt-realtime-2.1", "2026-11-01", *_TALK),
+    _realtime("gpt-realtime-2.1-mini", "2026-11-01", *_TALK_MINI),
+    # The same models where they only read.
+    _realtime("gpt-realtime-2.1", "2026-11-01", *_TALK, role="text_to_speech"),
+    _realtime("gpt-realtime-2.1-mini", "2026-11-01", *_TALK_MINI, role="text_to_speech"),
     _public("speech_to_text", "openai", "whisper-1", "2023-03-01", audio_ms="0.006"),
     _public("speech_to_text", "openai", "gpt-4o-transcribe", "2025-03-20", audio_ms="0.006"),
     _public("speech_to_text", "openai", "gpt-4o-mini-transcribe", "2025-03-20", audio_ms="0.003"),
@@ -218,6 +233,6 @@ OPENAI = (
     _chat("gpt-4o", "2024-10-02", "2.50", "1.25", "10"),
     _chat("gpt-4o-mini", "2024-10-02", "0.15", "0.075", "0.60"),
     _realtime("gpt-realtime", "2025-08-28", ("4", "0.40", "16"), ("32", "0.40", "64")),
-    _realtime("gpt-realtime-mini", "2025-10-06", ("0.60", "0.06", "2.40"), ("10", "0.30", "20")),
+    _realtime("gpt-realtime-mini", "2025-10-06", *_TALK_MINI),
 )
 PUBLIC = (*LOCAL, *OPENAI)

@@ -12,11 +12,17 @@ SPEECH_TO_TEXT, DIALOGUE, TEXT_TO_SPEECH = "speech_to_text", "dialogue", "text_t
 
 # The names that clients send today, for the list; `kind_of` knows their later versions too.
 KNOWN: dict[str, str] = {
+    "gpt-realtime-2.1": DIALOGUE,
+    "gpt-realtime-2.1-mini": DIALOGUE,
+    "gpt-realtime-2": DIALOGUE,
+    "gpt-realtime-1.5": DIALOGUE,
     "gpt-realtime": DIALOGUE,
     "gpt-realtime-mini": DIALOGUE,
     "gpt-4o-realtime-preview": DIALOGUE,
     "gpt-4o-mini-realtime-preview": DIALOGUE,
+    "gpt-live-transcribe": SPEECH_TO_TEXT,
     "gpt-transcribe": SPEECH_TO_TEXT,
+    "gpt-realtime-whisper": SPEECH_TO_TEXT,
     "gpt-4o-transcribe": SPEECH_TO_TEXT,
     "gpt-4o-mini-transcribe": SPEECH_TO_TEXT,
     "whisper-1": SPEECH_TO_TEXT,
@@ -35,6 +41,6 @@ def kind_of(name: str) -> str | None:
         return None
     if "tts" in name.split("-"):
         return TEXT_TO_SPEECH
-    if name.startswith("whisper-") or "transcribe" in name:
+    if "whisper" in name.split("-") or "transcribe" in name:
         return SPEECH_TO_TEXT
     return DIALOGUE

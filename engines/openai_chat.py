@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import re
 import secrets
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,8 +42,10 @@ _TRIES_MAX = 2
 # Fields that servers refuse by name, and what to send in their stead.
 _GIVES_WAY = {
     "max_completion_tokens": "max_tokens", "max_tokens": "max_completion_tokens",
-    "parallel_tool_calls": "", "tool_choice": "", "stream_options": "",
+    "parallel_tool_calls": "", "tool_choice": "", "stream_options": "", "reasoning_effort": "",
 }  # fmt: skip
+# Of the vendor's own models those that can be told not to think.
+_THOUGHTLESS = re.compile(r"gpt-(?:5\.[1-9]|[6-9]|\d\d)(?!\w)")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _LOGGED_CHARS_MAX = 300
 _END = object()
@@ -53,7 +56,9 @@ class ChatOptions:
     """Which server, with which key, and which of its models.
 
     `models`: chat models by the names that clients ask for. `patience_s`: how long the server
-    may be silent. `limit_field`: what the server calls the bound of a reply."""
+    may be silent. `limit_field`: what the server calls the bound of a reply. `reasoning_effort`:
+    how much the model thinks before it speaks; empty: the server is not told; "auto": OpenAI's
+    own models that can are told not to, for a caller waits, and they call tools only then."""
 
     base_url: str = ""
     api_key: str = field(default="", repr=False)
@@ -61,6 +66,14 @@ class ChatOptions:
     models: Mapping[str, str] = field(default_factory=dict)
     patience_s: float = 20.0
     limit_field: str = "max_completion_tokens"
+    reasoning_effort: str = "auto"
+
+    def effort(self, model: str) -> str:
+        """What the server is told of thinking; empty: nothing."""
+        if self.reasoning_effort != "auto":
+            return self.reasoning_effort
+        ours = urlsplit(self.base_url or OPENAI_URL).hostname == urlsplit(OPENAI_URL).hostname
+        return "none" if ours and _THOUGHTLESS.match(model) else ""
 
     @property
     def missing(self) -> str:
@@ -118,6 +131,8 @@ class ChatDialogue:
         }  # fmt: skip
         if settings.output_tokens_max:
             request[self._options.limit_field] = settings.output_tokens_max
+        if effort := self._options.effort(model):
+            request["reasoning_effort"] = effort
         with _said_plainly(self._options, model):
             async with contextlib.AsyncExitStack() as stack:
                 reply = _reply(history, settings)

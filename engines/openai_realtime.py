@@ -371,9 +371,10 @@ class _Link:
 
 def _terms(options: OpenAIOptions) -> Terms:
     return Terms(
-        options.realtime_model, options.transcription_model, options.realtime_voice,
+        options.realtime_model, options.file_model, options.realtime_voice,
         session_ms_max=int(options.realtime_minutes_max * 60_000),
         connect_ms=int(options.connect_s * 1_000), patience_ms=int(options.patience_s * 1_000),
+        effort=options.realtime_effort,
     )  # fmt: skip
 
 

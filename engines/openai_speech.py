@@ -96,7 +96,7 @@ class OpenAITextToSpeech:
         if len(text) > TEXT_CHARS_MAX:
             raise EngineRefused(f"a text to be spoken has at most {TEXT_CHARS_MAX} characters")
         request: dict[str, Any] = {
-            "model": self._options.speech_model, "response_format": "pcm",
+            "model": self._options.voice_model, "response_format": "pcm",
             "input": text.encode(errors="replace").decode(),  # Half a surrogate pair: a "?".
             "voice": self._named(voice),
         }  # fmt: skip

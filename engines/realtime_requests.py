@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .chat_messages import instructions_of, tool_fields
+from .openai_hearing import hints
 from .realtime_items import Json, wanted_of
 from .realtime_reply import RATE_HZ
 from .speech import EngineSettings, Entry
@@ -18,12 +20,14 @@ OWN_VOICE = "voice_"
 SPEED_MIN, SPEED_MAX = 0.25, 1.5
 OUTPUT_TOKENS_MAX = 4_096
 _PCM = {"type": "audio/pcm", "rate": RATE_HZ}
+# Those that think before they speak.
+_REASONING = re.compile(r"gpt-realtime-(?:[2-9]|\d\d)")
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
     """Which models are asked, in which voice, and how much patience we have with them. A session
-    is renewed when it is `session_ms_max` old."""
+    is renewed when it is `session_ms_max` old. `effort`: how much the model thinks, if it does."""
 
     model: str
     transcription_model: str
@@ -31,6 +35,12 @@ class Terms:
     session_ms_max: int
     connect_ms: int
     patience_ms: int
+    effort: str = ""
+
+
+def reasoning(model: str, effort: str) -> Json:
+    """What a request says of thinking: nothing where the model does not."""
+    return {"reasoning": {"effort": effort}} if effort and _REASONING.match(model) else {}
 
 
 def voice_of(settings: EngineSettings, terms: Terms) -> str:
@@ -44,9 +54,8 @@ def speed_of(settings: EngineSettings) -> float:
 
 
 def session_update(settings: EngineSettings, terms: Terms, voice: str) -> Json:
-    heard: Json = {"model": terms.transcription_model}
-    if settings.language:
-        heard["language"] = settings.language
+    model = terms.transcription_model
+    heard: Json = {"model": model, **hints(model, settings.language, ())}
     session: Json = {
         "type": "realtime",
         "audio": {
@@ -56,7 +65,7 @@ def session_update(settings: EngineSettings, terms: Terms, voice: str) -> Json:
                 "format": _PCM, "voice": _voice(voice), "speed": speed_of(settings),
             },
         },
-        **_usual(settings),
+        **_usual(settings), **reasoning(terms.model, terms.effort),
     }  # fmt: skip
     return {"type": "session.update", "event_id": "configure", "session": session}
 

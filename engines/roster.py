@@ -190,7 +190,7 @@ VOICES: dict[str, Listing] = {
     ),
     "openai": Listing(
         "engines.openai_speech:OpenAITextToSpeech", lambda o: {"options": o.openai},
-        missing=_no_openai, version=lambda o: o.openai.speech_model, owner="openai",
+        missing=_no_openai, version=lambda o: o.openai.voice_model, owner="openai",
     ),
     "yandex": Listing(
         "engines.yandex_speech:YandexTextToSpeech", lambda o: {"options": o.yandex},

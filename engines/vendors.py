@@ -4,27 +4,42 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
+
+_OPENAI_HOST = "api.openai.com"
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAIOptions:
     """OpenAI's audio engines. An empty `base_url` is the vendor's own; any server that speaks
-    its protocols will do. `realtime_minutes_max`: a speech-to-speech session is renewed before
-    it is so old, for the vendor ends it at sixty."""
+    its protocols will do. An empty `speech_model` is what `voice_model` says. `realtime_effort`:
+    how much a speech-to-speech model thinks, where it is one that does; empty: as the vendor has
+    it. `realtime_minutes_max`: a speech-to-speech session is renewed before it is so old, for the
+    vendor ends it at sixty."""
 
     api_key: str = field(default="", repr=False)
     base_url: str = ""
     transcription_model: str = "gpt-live-transcribe"
-    # Asked with a whole file when no realtime session can be had.
+    # Hears what is whole: a file, and an utterance of a speech-to-speech session.
     file_model: str = "gpt-transcribe"
-    speech_model: str = "gpt-4o-mini-tts"
+    speech_model: str = ""
     speech_voice: str = "marin"
-    realtime_model: str = "gpt-realtime"
+    realtime_model: str = "gpt-realtime-2.1"
+    realtime_effort: str = "low"
     realtime_voice: str = "marin"
     realtime_minutes_max: float = 55.0
     connect_s: float = 5.0
     # How long an answer may keep silent before the vendor counts as stalled.
     patience_s: float = 5.0
+
+    @property
+    def voice_model(self) -> str:
+        """The model that speaks. The vendor has no other voices than those of its realtime
+        models from 2027 on; servers like it keep the older door."""
+        if self.speech_model:
+            return self.speech_model
+        ours = not self.base_url or urlsplit(self.base_url).hostname == _OPENAI_HOST
+        return "gpt-realtime-2.1-mini" if ours else "gpt-4o-mini-tts"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from engines.vendors import OpenAIOptions
 from voice_server.commands.settings import BadSettings, read_config
+from voice_server.web import house
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +41,17 @@ def test_the_vendors_key_is_never_sent_to_a_server_of_ones_own(
 def test_models_by_name_are_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOICE_SERVER_CHAT_MODELS", '{"gpt-realtime": "llama3.2"}')
     assert read_config().chat_models == {"gpt-realtime": "llama3.2"}
+
+
+def test_the_models_of_a_vendor_are_those_that_it_still_has() -> None:
+    config = read_config()
+    openai = house.engine_options(config).openai
+    assert openai == OpenAIOptions()
+    assert config.chat_model == "gpt-6-luna"
+    assert replace(openai, base_url="http://127.0.0.1:1/v1").voice_model == "gpt-4o-mini-tts"
+    at_home = replace(openai, base_url="https://api.openai.com/v1")
+    assert openai.voice_model == at_home.voice_model == "gpt-realtime-2.1-mini"
+    assert replace(openai, speech_model="mine").voice_model == "mine"
 
 
 @pytest.mark.parametrize("url", ["localhost:11434", "ftp://x/v1", "http://", "http://a b"])

@@ -21,6 +21,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from billing.price_list import read_prices
 from engines import roster
+from engines.vendors import OpenAIOptions
+
+_OPENAI = OpenAIOptions()
 
 
 class IceServer(BaseModel):
@@ -71,19 +74,30 @@ class Config(BaseSettings):
     # it is OpenAI's own, with OPENAI_API_KEY and OPENAI_BASE_URL where ours are not set.
     chat_base_url: str = Field("", pattern=r"^(https?://[^\s/]+\S*)?$")
     chat_api_key: SecretStr = SecretStr("")
-    chat_model: str = "gpt-4.1-mini"
+    chat_model: str = "gpt-6-luna"
     # Chat models by the names that clients ask for: {"gpt-realtime": "llama3.2"}.
     chat_models: dict[str, str] = Field(default_factory=dict)
     chat_seconds_max: float = Field(20.0, gt=0)
     # What the server calls the bound of a reply; one that refuses a name is asked by the other.
     chat_limit_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
+    # How much the model thinks before it speaks; empty: the server is not told. "auto": OpenAI's
+    # own models are told not to, as callers wait, and other servers are told nothing.
+    chat_reasoning_effort: Literal[
+        "auto", "", "none", "minimal", "low", "medium", "high", "xhigh", "max"
+    ] = "auto"
     openai_api_key: SecretStr = Field(SecretStr(""), validation_alias="OPENAI_API_KEY")
     openai_base_url: str = Field("", validation_alias="OPENAI_BASE_URL")
     # Which of OpenAI's models hears and speaks, and with which voice where none is asked for.
-    openai_transcription_model: str = "gpt-4o-mini-transcribe"
-    openai_speech_model: str = "gpt-4o-mini-tts"
-    openai_voice: str = "marin"
-    openai_realtime_model: str = "gpt-realtime"
+    openai_transcription_model: str = _OPENAI.transcription_model
+    # Hears what is whole: a file, and an utterance in a conversation with the realtime model.
+    openai_file_model: str = _OPENAI.file_model
+    # gpt-realtime-… reads over a realtime session; any other is asked at /v1/audio/speech. Empty:
+    # gpt-realtime-2.1-mini at OpenAI itself, gpt-4o-mini-tts at another server.
+    openai_speech_model: str = _OPENAI.speech_model
+    openai_voice: str = _OPENAI.speech_voice
+    openai_realtime_model: str = _OPENAI.realtime_model
+    # How much the realtime model thinks, where it does; empty: as the vendor has it.
+    openai_realtime_effort: Literal["", "minimal", "low", "medium", "high", "xhigh"] = "low"
     # Yandex SpeechKit: an API key, or an IAM token and the folder that pays.
     yandex_api_key: SecretStr = SecretStr("")
     yandex_iam_token: SecretStr = SecretStr("")

@@ -63,8 +63,11 @@ def priced(draw: st.DrawFn) -> tuple[Price, dict[str, int]]:
 
 @pytest.mark.parametrize(
     ("version", "micros"),
-    [("whisper-1", 6_000), ("gpt-4o-transcribe", 6_000), ("gpt-4o-mini-transcribe", 3_000)],
-)
+    [
+        ("whisper-1", 6_000), ("gpt-4o-transcribe", 6_000), ("gpt-4o-mini-transcribe", 3_000),
+        ("gpt-transcribe", 4_500), ("gpt-live-transcribe", 17_000),
+    ],
+)  # fmt: skip
 def test_a_minute_is_heard(version: str, micros: int) -> None:
     assert cost("speech_to_text", "openai", version, audio_ms=60_000) == Cost("USD", micros)
     assert cost("speech_to_text", "openai", version, audio_ms=30_000) == Cost("USD", micros // 2)
@@ -82,6 +85,7 @@ def test_a_reply_is_thought_of() -> None:
     assert cost("dialogue", "openai", "gpt-4.1-mini", **asked) == Cost("USD", 380)
     assert cost("dialogue", "openai", "gpt-4.1", **asked) == Cost("USD", 1_900)
     assert cost("dialogue", "openai", "gpt-4o-mini", **asked) == Cost("USD", 165)
+    assert cost("dialogue", "openai", "gpt-6-luna", **asked) == Cost("USD", 96)
 
 
 def test_a_reply_is_thought_and_spoken_at_once() -> None:
@@ -91,6 +95,15 @@ def test_a_reply_is_thought_and_spoken_at_once() -> None:
     }  # fmt: skip
     # Text: 500 × 4 + 500 × 0.40 + 100 × 16. Sound: 1,000 × 32 + 1,000 × 0.40 + 400 × 64.
     assert cost("speech_to_speech", "openai", "gpt-realtime", **told) == Cost("USD", 61_800)
+    assert cost("speech_to_speech", "openai", "gpt-realtime-2.1", **told) == Cost("USD", 62_600)
+
+
+def test_a_text_is_read_by_a_model_that_talks() -> None:
+    told = {"tokens_in": 200, "tokens_out": 60, "audio_tokens_in": 0, "audio_tokens_out": 300}
+    # 200 × 0.60 + 60 × 2.40 + 300 × 20; and nobody knows of one that told no tokens.
+    of = ("text_to_speech", "openai", "gpt-realtime-2.1-mini")
+    assert cost(*of, **told) == Cost("USD", 6_264)
+    assert cost(*of, characters=100, audio_ms=5_000) is None
 
 
 @pytest.mark.parametrize(

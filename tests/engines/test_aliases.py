@@ -12,7 +12,9 @@ from engines.aliases import DIALOGUE, KNOWN, SPEECH_TO_TEXT, TEXT_TO_SPEECH, kin
     [
         ("gpt-4o-mini-tts-2025-12-15", TEXT_TO_SPEECH), ("tts-1-hd-1106", TEXT_TO_SPEECH),
         ("gpt-4o-mini-transcribe-2025-12-15", SPEECH_TO_TEXT), ("whisper-2", SPEECH_TO_TEXT),
-        ("gpt-realtime-2025-08-28", DIALOGUE), ("gpt-4.1-mini", DIALOGUE), ("o3-mini", DIALOGUE),
+        ("gpt-realtime-2.1-mini-2026-07-01", DIALOGUE), ("gpt-realtime-2025-08-28", DIALOGUE),
+        ("gpt-live-transcribe-2026-07-28", SPEECH_TO_TEXT), ("gpt-6-luna", DIALOGUE),
+        ("gpt-4.1-mini", DIALOGUE), ("o3-mini", DIALOGUE),
         ("nope", None), ("espeak", None), ("whisper", None), ("", None), ("gpt-\n", None),
         ("gpt-" + "x" * 100, None), ("../gpt-4", None),
     ],

@@ -244,6 +244,35 @@ async def test_an_optional_field_that_is_refused_is_left_out(
     assert "parallel_tool_calls" not in server.asked[1].body and "tools" in server.asked[1].body
 
 
+@pytest.mark.parametrize(
+    ("base_url", "model", "asked", "told"),
+    [
+        ("", "gpt-6-luna", "auto", "none"), ("", "gpt-6.1-terra", "auto", "none"),
+        ("https://api.openai.com/v1", "gpt-5.4-mini", "auto", "none"),
+        # Models that do not think, or not so little; and servers that are not OpenAI's.
+        ("", "gpt-4.1-mini", "auto", ""), ("", "gpt-5-mini", "auto", ""), ("", "o3", "auto", ""),
+        ("http://127.0.0.1:11434/v1", "gpt-6-luna", "auto", ""),
+        ("http://127.0.0.1:11434/v1", "qwen3", "low", "low"), ("", "gpt-6-luna", "", ""),
+    ],
+)  # fmt: skip
+def test_how_much_a_model_is_told_to_think(
+    base_url: str, model: str, asked: str, told: str
+) -> None:
+    assert ChatOptions(base_url, KEY, reasoning_effort=asked).effort(model) == told
+
+
+async def test_a_server_is_told_how_much_to_think_unless_it_refuses(
+    options: ChatOptions, server: ChatServer
+) -> None:
+    no = refuses(400, "Unrecognized request argument supplied: reasoning_effort")
+    server.answers_with(no, says("Well."))
+    async with opened(replace(options, reasoning_effort="none")) as chat:
+        for _ in range(2):
+            assert await reply_of(chat, TOOLS) == ["Well."]
+    efforts = [asked.body.get("reasoning_effort") for asked in server.asked]
+    assert efforts == ["none", None, None]
+
+
 async def test_what_a_reply_cost_is_told(chat: ChatDialogue) -> None:
     made = [each async for each in chat.respond(ASKED, EngineSettings())]
     assert made[-1] == Spent((("tokens_in", 1), ("tokens_out", 1)))

@@ -116,7 +116,9 @@ async def test_the_vendor_decides_nothing_about_turns(vendor: ConversationServer
         await talk.over(1)
         told = session(vendor).session
         assert told["audio"]["input"]["turn_detection"] is None
-        assert told["audio"]["input"]["transcription"]["language"] == "ru"
+        heard = {"model": "gpt-transcribe", "languages": ["ru"]}
+        assert told["audio"]["input"]["transcription"] == heard
+        assert told["reasoning"] == {"effort": "low"}
         assert told["audio"]["output"]["voice"] == "cedar"
         assert told["audio"]["output"]["speed"] == 1.5
         assert told["instructions"] == "Be kind."
@@ -169,11 +171,11 @@ async def test_what_it_cost_is_told(vendor: ConversationServer) -> None:
         await talk.until(lambda: len(talk.uses) == 2)
         uses = {use.role: use for use in talk.uses}
         spoke, heard = uses["speech_to_speech"], uses["speech_to_text"]
-        assert (spoke.engine, spoke.version, spoke.outcome) == ("openai", "gpt-realtime", "done")
+        assert (spoke.engine, spoke.version, spoke.outcome) == ("openai", "gpt-realtime-2.1", "done")
         assert dict(spoke.amounts)["tokens_out"] == 4
         assert dict(spoke.amounts)["audio_tokens_out"] == 28
         assert spoke.first_ms is not None and spoke.first_ms <= spoke.took_ms
-        assert (heard.version, heard.outcome) == (OpenAIOptions().transcription_model, "done")
+        assert (heard.version, heard.outcome) == (OpenAIOptions().file_model, "done")
         assert dict(heard.amounts)["audio_ms"] == 800
 
 

@@ -35,7 +35,7 @@ from websockets.exceptions import InvalidState
 
 from .hearing import Hears, words_heard
 from .openai_http import CHAR_MS, KEY, tone
-from .openai_transcription import REFUSES, Refused, _checked, _sound
+from .openai_transcription import COMMITTED, KEYWORDED, REFUSES, Refused, _checked, _sound
 from .trouble import Mood, Trouble
 from .wire import Asked, Exchange, Json, Left, Socket, WireServer
 
@@ -43,6 +43,7 @@ RATE_HZ = 24_000
 COMMIT_MS_MIN = 100
 CHUNK_MS = 100
 ID_CHARS_MAX = 32
+REASONING = ("gpt-realtime-2",)
 AHEAD_S = 0.002  # A chunk of sound takes so long to make.
 Answer = str | tuple[str, str]
 Said = Sequence[tuple[str, str]]
@@ -235,6 +236,8 @@ class Conversation:
             wanted = {"type": "audio/pcm", "rate": RATE_HZ}
             if audio.get(side, {}).get("format", wanted) != wanted:
                 raise Refused("sound is PCM at 24 kHz")
+        _check_transcription(audio.get("input", {}).get("transcription"))
+        self._check_reasoning(session)
         output = audio.get("output", {})
         now = self.session.get("audio", {}).get("output", {})
         if self._voiced and output.get("voice", now.get("voice")) != now.get("voice"):
@@ -246,6 +249,10 @@ class Conversation:
         self.session |= session
         RealtimeSessionCreateRequest.model_validate(self.session)
         await self.tell("session.updated", session=self.session)
+
+    def _check_reasoning(self, settings: Json) -> None:
+        if "reasoning" in settings and not str(self.session["model"]).startswith(REASONING):
+            raise Refused("this model does not think", "unknown_parameter", "session.reasoning")
 
     async def _append(self, event: Json) -> None:
         self._buffer += _sound(event["audio"])
@@ -342,6 +349,7 @@ class Conversation:
         return next((each for each in self._making.values() if not each.apart), None)
 
     async def _respond(self, event: Json) -> None:
+        self._check_reasoning(event.get("response") or {})
         settings = {**self.session, **(event.get("response") or {})}
         apart = settings.get("conversation") == "none"
         if not apart and self._active is not None:
@@ -519,6 +527,17 @@ def _usage(making: Making) -> Json:
         },
         "output_token_details": {"text_tokens": said, "audio_tokens": heard},
     }  # fmt: skip
+
+
+def _check_transcription(heard: Json | None) -> None:
+    """Conversations are written down by models that hear what is committed."""
+    model = (heard or {}).get("model", "gpt-transcribe")
+    if model not in COMMITTED:
+        raise Refused(f"{model} is for transcription sessions", "model_not_found")
+    if {"keywords", "languages"} & (heard or {}).keys() and model not in KEYWORDED:
+        raise Refused(f"{model} takes one language", "unknown_parameter")
+    if {"language"} & (heard or {}).keys() and model in KEYWORDED:
+        raise Refused(f"{model} takes languages", "unknown_parameter")
 
 
 _PARTS = {"user": ("input_text", "input_audio"), "system": ("input_text",),

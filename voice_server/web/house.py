@@ -217,9 +217,10 @@ def engine_options(config: Config) -> EngineOptions:
         openai=OpenAIOptions(
             api_key=config.openai_api_key.get_secret_value(), base_url=config.openai_base_url,
             transcription_model=config.openai_transcription_model,
-            file_model=config.openai_transcription_model,
+            file_model=config.openai_file_model,
             speech_model=config.openai_speech_model, speech_voice=config.openai_voice,
             realtime_model=config.openai_realtime_model, realtime_voice=config.openai_voice,
+            realtime_effort=config.openai_realtime_effort,
         ),
         yandex=YandexOptions(
             api_key=config.yandex_api_key.get_secret_value(),
@@ -241,7 +242,7 @@ def chat_options(config: Config) -> ChatOptions:
     return ChatOptions(
         base_url=config.chat_address, api_key=config.chat_key, model=config.chat_model,
         models=config.chat_models, patience_s=config.chat_seconds_max,
-        limit_field=config.chat_limit_field,
+        limit_field=config.chat_limit_field, reasoning_effort=config.chat_reasoning_effort,
     )  # fmt: skip
 
 
