@@ -110,7 +110,8 @@ class Cascade:
         self._work: dict[int, set[asyncio.Task[None]]] = defaultdict(set)
         self._sound: dict[int, _Sound] = {}
         self._forethought: Forethought | None = None
-        # Replies that are being spoken.
+        # Turns whose reply was asked for, and replies that are being spoken.
+        self._answering: set[int] = set()
         self._deliveries: dict[int, Delivery] = {}
 
     async def converse(self, commands: AsyncIterator[Command], emit: Emit) -> None:
@@ -128,7 +129,7 @@ class Cascade:
             case Hear(turn, frame):
                 if turn not in self._sound:
                     sound = self._sound[turn] = _Sound(UNHEARD_FRAMES_MAX)
-                    self._start(group, turn, emit, partial(self._listen, turn, sound, emit))
+                    self._start(group, turn, emit, partial(self._listen_live, turn, sound, emit))
                 self._hear(group, turn, frame, emit)
             case EndUtterance(turn):
                 if (ended := self._sound.pop(turn, None)) is not None:
@@ -141,6 +142,7 @@ class Cascade:
             case Prepare():
                 self._prepare(group, command)
             case Respond(turn, history, own):
+                self._answering.add(turn)
                 # The settings of this moment: what is configured next is for later turns.
                 thought = Thought(turn, history, own or self._settings)
                 self._adopt(thought)
@@ -175,6 +177,7 @@ class Cascade:
         self._work[turn].discard(task)
         if not self._work[turn]:
             del self._work[turn]
+            self._answering.discard(turn)
             self._deliveries.pop(turn, None)
 
     def _cancel(self, turn: int) -> None:
@@ -208,6 +211,15 @@ class Cascade:
     def _fall_behind(self, group: asyncio.TaskGroup, turn: int, emit: Emit) -> None:
         self._cancel(turn)
         self._start(group, turn, emit, partial(_fail, "the recogniser fell behind"))
+
+    async def _listen_live(self, turn: int, sound: _Sound, emit: Emit) -> None:
+        try:
+            await self._listen(turn, sound, emit)
+        except EngineError:
+            # Words that were answered without their final are waited for by nobody; the answer
+            # has nothing to do with what became of them.
+            if turn not in self._answering:
+                raise
 
     async def _listen(self, turn: int, sound: _Sound, emit: Emit) -> None:
         settings, said = self._settings, list[str]()

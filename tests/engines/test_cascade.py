@@ -147,6 +147,43 @@ async def test_one_final_for_an_utterance_whatever_the_recogniser_does() -> None
     assert texts == [("one", False), ("one two", False), ("one two 2", False), ("one two 2", True)]
 
 
+class LosesWords(Trio):
+    """Its recogniser fails, when it is let, after all was said."""
+
+    def __init__(self) -> None:
+        super().__init__(["Here is one. "])
+        self.fails = asyncio.Event()
+
+    async def transcribe(
+        self, audio: AsyncIterator[PcmFrame], *, language: str, expected: Sequence[str] = ()
+    ) -> AsyncGenerator[Transcript, None]:
+        async for _ in audio:
+            pass
+        yield Transcript("one", final=False)
+        await self.fails.wait()
+        raise EngineError("it took too long")
+
+
+async def test_a_recogniser_that_fails_after_its_words_were_answered_fails_no_reply() -> None:
+    trio = LosesWords()
+    heard, asks = [Hear(1, FRAME), EndUtterance(1)], Respond(1, (Turn("one", ""),))
+    trio.fails.set()
+    events = await converse(trio, *heard, until=EngineFailed)
+    assert events[-1] == EngineFailed(1, "it took too long")
+    trio.fails.clear()
+
+    async def synthesize(text: str, **_: object) -> AsyncGenerator[OpusFrame | WordTime, None]:
+        trio.fails.set()
+        for _ in range(100):  # Whoever listens fails meanwhile.
+            await asyncio.sleep(0)
+        yield OpusFrame(text.encode())
+
+    trio.synthesize = synthesize  # type: ignore[method-assign,assignment]
+    events = await converse(trio, *heard, asks, until=ReplyDone)
+    assert ReplyAudio(1, OpusFrame(b"Here is one.")) in events
+    assert not [each for each in events if isinstance(each, EngineFailed)]
+
+
 async def test_a_reply_is_cut_spoken_and_ended() -> None:
     trio = Trio(["Here is one. ", "And two."])
     events = await converse(trio, Respond(3, (Turn("hi", ""),)), until=8)
