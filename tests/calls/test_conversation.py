@@ -138,10 +138,18 @@ def test_a_recogniser_without_punctuation_is_not_waited_for() -> None:
 
 
 def test_a_recogniser_with_punctuation_tells_by_leaving_it_out() -> None:
-    book = asked("What is a verb?")
+    book = Playbook(Rules(prepare_ms=0))
+    book >> Connected() >> says(320) >> partial(1, "What is a verb?") >> silent(600)
+    book << EndUtterance(1) >> final(1, "What is a verb?") << Respond
     (book >> answered(1, "A word.", 20)).plays(1) >> Played(1, 20) >> says(320)
     book >> partial(2, "and what about nouns") >> silent(700)
     book.idle()
+
+
+def test_a_recogniser_that_punctuates_only_in_the_end_is_not_waited_for() -> None:
+    book = asked("What is a verb?")
+    (book >> answered(1, "A word.", 20)).plays(1) >> Played(1, 20) >> says(320)
+    book >> partial(2, "and what about nouns") >> silent(600) << EndUtterance(2)
 
 
 def test_speaking_on_before_the_words_are_known_continues_the_turn() -> None:

@@ -66,7 +66,7 @@ class Floor:
         self.awaits_tool = False
         self.notice = ""
         self.parting = False
-        # Whether the recogniser of this call sets sentence ends.
+        # Whether the recogniser of this call sets sentence ends while there is speech.
         self.punctuated = False
         self.actions: list[ev.Action] = []
         self._last_turn = 0
@@ -191,7 +191,8 @@ class Floor:
 
     def take_words(self, turn: OpenTurn, transcript: Transcript) -> None:
         text = transcript.text.strip()
-        self.punctuated = self.punctuated or is_punctuated(text)
+        if not turn.awaited:  # Some set sentence ends only once they have heard all of it.
+            self.punctuated = self.punctuated or is_punctuated(text)
         if transcript.final and turn.awaited:
             turn.awaited -= 1
             turn.hear(text)
