@@ -110,7 +110,7 @@ class _Replying:
         if begun.ended:
             self._work.done(begun.asked)
             self.over = True
-            return given + self._rest()
+            return given
         self._asked = begun.asked
         return given
 

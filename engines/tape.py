@@ -39,7 +39,7 @@ class Listener:
         while (frame := await self._tape.at(self.position)) is not None:
             self.position = max(self.position, self._tape.start) + 1
             self._heard()
-            self._tape.let_go()
+            self._tape.move_on()
             yield frame
 
 
@@ -104,10 +104,8 @@ class Tape:
             self.start += 1
         self._went.set()
 
-    def let_go(self) -> None:
-        """Somebody has heard a frame."""
-        if not self.keeps and self._listeners:
-            self.forget(min(listener.position for listener in self._listeners))
+    def move_on(self) -> None:
+        """Somebody has heard a frame; there may be room for another."""
         self._went.set()
 
     async def at(self, place: int) -> PcmFrame | None:

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import gc
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 import pytest
 from hypothesis import assume, example, given
@@ -101,6 +101,7 @@ FAULTS = st.sampled_from([Fault.ERROR, Fault.BUG, Fault.STALL, Fault.REFUSED, Fa
     twice=st.none() | st.integers(0, FRAMES + 5), every_s=st.sampled_from([0.0, LIVE_S]),
 )  # fmt: skip
 @example(after=FRAMES, fault=Fault.STALL, stretch=0, twice=None, every_s=LIVE_S)
+@example(after=35, fault=Fault.END, stretch=1, twice=None, every_s=0.0)
 @example(after=FRAMES // 2, fault=Fault.STALL, stretch=3, twice=FRAMES // 2, every_s=LIVE_S)
 def test_whenever_a_recogniser_fails_every_word_is_heard_once(
     after: int, fault: Fault, stretch: int, twice: int | None, every_s: float
@@ -151,6 +152,59 @@ def test_the_caller_waits_no_longer_than_patience_after_the_end(ear: Ear, patien
         assert clock_ms() - begun_ms == FRAMES * PCM_FRAME_MS + patience_ms
         late = patience_ms == 1_000
         assert record.told == ([("one", "failed"), ("two", "done")] if late else [("one", "done")])
+
+    run(test)
+
+
+def test_each_final_after_the_end_earns_patience_for_the_next() -> None:
+    async def test() -> None:
+        # Half a second for each word, all of them after the sound.
+        one, two = Ear("one", words=WORDS, stretch=1, pace_s=0.05), Ear("two", words=WORDS)
+        assert words_of(await heard(failover(Record(), one, two), sound_of(WORDS))) == WORDS
+        assert two.asked == 0
+        # Who is asked late has as long as who was asked early.
+        ears = Ear("one", deaf=True), Ear("two", words=WORDS, pace_s=0.005), Ear("three")
+        assert words_of(await heard(failover(Record(), *ears), sound_of(WORDS))) == WORDS
+
+    run(test)
+
+
+class Speaks:
+    """Says what it is told to when it has heard so many frames."""
+
+    def __init__(self, *told: tuple[int, Transcript], breaks: bool = False) -> None:
+        self.told, self.breaks = dict(told), breaks
+
+    async def transcribe(
+        self, audio: AsyncIterator[PcmFrame], *, language: str, expected: Sequence[str] = ()
+    ) -> AsyncGenerator[Transcript, None]:
+        count = 0
+        async for _ in audio:
+            count += 1
+            if count in self.told:
+                yield self.told[count]
+        if self.breaks:
+            raise EngineError("it broke")
+
+
+def test_stretches_of_two_recognisers_do_not_overlap() -> None:
+    async def test() -> None:
+        # It ends within a frame, which is heard again.
+        one = Speaks((20, Transcript("one", True, 0, 333)), breaks=True)
+        two = Speaks((20, Transcript("two", True, 0, 600)))
+        ordered = [candidate(one, name="one"), candidate(two, name="two")]
+        finals = await heard(FailoverSpeechToText(ordered, Record().terms()))
+        assert [(each.start_ms, each.end_ms) for each in finals] == [(0, 333), (333, 920)]
+
+    run(test)
+
+
+def test_words_that_were_final_before_the_sound_ended_took_no_time() -> None:
+    async def test() -> None:
+        record = Record()
+        one = candidate(Speaks((20, Transcript("one", True, 0, 600))), name="one")
+        await heard(FailoverSpeechToText([one], record.terms()))
+        assert [use.first_ms for use in record.uses] == [0]
 
     run(test)
 
@@ -268,8 +322,12 @@ def test_when_the_sound_itself_fails_nobody_is_to_blame() -> None:
 
     async def test() -> None:
         record, two = Record(HealthRules(failures_max=1)), Ear("two", words=WORDS)
+        transcripts = list[Transcript]()
         with pytest.raises(EngineError, match="microphone"):
-            await heard(failover(record, Ear("one", words=WORDS), two), failing())
+            engine = failover(record, Ear("one", words=WORDS), two)
+            async for each in engine.transcribe(failing(), language="en"):
+                transcripts.append(each)
+        assert [each.final for each in transcripts] == [False, False, False]
         assert two.asked == 0
         assert record.told == [("one", "left")]
         assert record.health.of("speech_to_text", "one", clock_ms()).state is State.CLOSED
@@ -345,6 +403,8 @@ def test_a_hedge_hears_all_of_it_and_the_first_final_is_taken() -> None:
         assert clock_ms() - begun_ms == FRAMES * PCM_FRAME_MS + 400
         assert record.told == [("one", "left"), ("two", "done")]
         assert one.open == 0
+        # Partials of the first only.
+        assert [each.final for each in transcripts] == [False] * len(WORDS) + [True]
 
     run(test)
 

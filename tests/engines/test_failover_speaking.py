@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from itertools import pairwise
 
 import pytest
@@ -156,8 +156,12 @@ def test_where_a_voice_does_not_tell_its_times_words_are_said_again_and_not_lost
         assert len(words) - len(text.split()) <= given
         if given > 4:
             assert text != TEXT, "and not all from the beginning"
-    starts = [each.start_ms for each in sounds if isinstance(each, WordTime)]
-    assert starts == sorted(starts)
+    told = [each for each in sounds if isinstance(each, WordTime)]
+    assert [each.start_ms for each in told] == sorted(each.start_ms for each in told)
+    # Of all that was heard of the first something is told, be it late and reckoned.
+    assert not given or told[0].char_start == 0
+    piece = Piece(TEXT, words=told, sound_ms=given * STEP_MS)
+    assert piece.begun_chars(given * STEP_MS) or not given
 
 
 def test_an_end_that_was_heard_is_not_said_again() -> None:
@@ -176,10 +180,12 @@ def test_an_end_that_was_heard_is_not_said_again() -> None:
 def test_sound_ahead_is_patience() -> None:
     """A voice may be silent as long as the listener still has something to hear."""
 
+    text = f"{TEXT} {TEXT} {TEXT}"
+
     async def test() -> list[int]:
         # All words but the last at once; then a silence of nearly as long as they sound.
         record, at = Record(), list[int]()
-        words = len(TEXT.split())
+        words = len(text.split())
         lead = (words - 1) * (FRAMES_PER_WORD + 1)
 
         class Bursts(Voice):
@@ -191,7 +197,7 @@ def test_sound_ahead_is_patience() -> None:
         for silence_ms in (-1_100, 0):
             silence_s = ((words - 1) * STEP_MS + silence_ms) / 1_000
             one, two = Bursts("one"), Voice("two")
-            sounds = await said(failover(record, one, two))
+            sounds = await said(failover(record, one, two), text)
             at.append(len(two.asked))
             assert words_whole(sounds)[-1] == TEXT.split()[-1]
         return at
@@ -240,7 +246,12 @@ def test_a_voice_that_one_engine_does_not_have_is_its_own_default_there() -> Non
         assert [voice for _, voice in two.asked] == ["anna", ""]
         assert words_whole(sounds)[-1] == "word."
         assert record.told == [("one", "failed"), ("two", "done")]
-        # It is remembered, and not asked again and again.
+        # What an engine has it is asked for again, and what it does not have is not.
+        has = Voice("has", voices=("anna",))
+        both = failover(record, has)
+        await said(both, voice="anna")
+        await said(both, voice="anna")
+        assert [voice for _, voice in has.asked] == ["anna", "anna"]
         await said(engine, voice="anna")
         assert [voice for _, voice in two.asked] == ["anna", "", ""]
         assert record.health.of("text_to_speech", "two", clock_ms()).state is State.CLOSED
@@ -278,8 +289,9 @@ def test_when_all_fail_people_are_told_what_to_do_and_nothing_of_a_bug() -> None
     async def test() -> None:
         record = Record()
         one, two = Voice("one", Fault.ERROR, retry_after_s=7), Voice("two", Fault.BUG)
+        three = Voice("three", Fault.ERROR, retry_after_s=9)
         with pytest.raises(EngineError) as caught:
-            await said(failover(record, one, two))
+            await said(failover(record, one, two, three))
         told = str(caught.value)
         assert "one is broken" in told
         assert "minute" in told
@@ -331,9 +343,8 @@ def test_a_call_that_was_let_down_once_is_not_let_down_again_in_the_next_sentenc
 
 def test_nothing_to_say_is_no_failure() -> None:
     async def test() -> None:
-        record = Record()
-        one, two = Voice("one"), Voice("two")
-        assert await said(failover(record, one, two), text=" … ") is not None
+        record, two = Record(), Voice("two")
+        assert await said(failover(record, Voice("one", Fault.END), two), text=" … ") == []
         assert two.asked == []
         # Nobody has a sound for this; it is not said, and nobody is ill for it.
         mute = Voice("mute", Fault.END), Voice("dumb", Fault.END)
@@ -345,6 +356,34 @@ def test_nothing_to_say_is_no_failure() -> None:
         with pytest.raises(EngineError):
             broken = Voice("broken", Fault.ERROR)
             await said(failover(record, broken, Voice("mute", Fault.END)), text="word")
+
+    run(test)
+
+
+def test_even_of_the_unwell_each_gets_only_so_long() -> None:
+    async def test() -> None:
+        record = Record(HealthRules(failures_max=1))
+        ill = Voice("one", Fault.STALL), Voice("two", Fault.STALL), Voice("three")
+        for each in ill:
+            ticket = record.health.ask("text_to_speech", each.name, clock_ms())
+            assert ticket is not None
+            record.health.tell(ticket, Outcome.FAILED, clock_ms())
+        assert {name for name, _, _ in by(await said(failover(record, *ill)))} == {"three"}
+
+    run(test)
+
+
+def test_words_that_a_voice_tells_at_the_last_are_told() -> None:
+    async def test() -> None:
+        class Late(Voice):
+            async def synthesize(
+                self, text: str, *, voice: str, language: str, speed: float = 1.0
+            ) -> AsyncGenerator[OpusFrame | WordTime, None]:
+                yield OpusFrame(b"one word 0")
+                yield WordTime(0, 4, 9_000)
+
+        told = await said(failover(Record(), Late("one")), text="word")
+        assert told == [OpusFrame(b"one word 0"), WordTime(0, 4, 20)]
 
     run(test)
 
