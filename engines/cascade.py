@@ -39,7 +39,6 @@ from .speech import (
     Fill,
     HangUp,
     Hear,
-    OpusFrame,
     Pace,
     PcmFrame,
     Prepare,
@@ -49,11 +48,11 @@ from .speech import (
     ReplyText,
     Respond,
     Say,
+    SpeechOutput,
     Spent,
     Transcribe,
     Transcribed,
     Transcript,
-    WordTime,
 )
 
 UNHEARD_FRAMES_MAX = 320  # Ten seconds; a recogniser further behind than this is of no use.
@@ -155,9 +154,10 @@ class Cascade:
             case Fill(turn, text):
                 if turn in self._deliveries:
                     self._deliveries[turn].fill(text)
-            case Say(turn, text):
+            case Say(turn, text, filler):
                 self._drop_forethought()
-                self._start(group, turn, emit, partial(self._announce, turn, text, emit))
+                said = Piece(text, filler=filler)
+                self._start(group, turn, emit, partial(self._announce, turn, said, emit))
             case Cancel(turn, _):
                 self._cancel(turn)
             case Configure(settings):
@@ -328,14 +328,14 @@ class Cascade:
         dialogue = self._engines.dialogue(settings.dialogue, partial(self._report, turn))
         return dialogue.respond(history, settings)
 
-    async def _announce(self, turn: int, text: str, emit: Emit) -> None:
+    async def _announce(self, turn: int, said: Piece, emit: Emit) -> None:
         if self._settings.speaks:
             delivery = self._delivery(turn, self._settings, emit)
-            await delivery.put(Piece(text))
+            await delivery.put(said)
             await delivery.put(None)
             await delivery.run()
         else:
-            await emit(ReplyText(turn, text))
+            await emit(ReplyText(turn, said.text, said.filler))
         await emit(ReplyDone(turn))
 
     def _delivery(self, turn: int, settings: EngineSettings, emit: Emit) -> Delivery:
@@ -343,7 +343,7 @@ class Cascade:
 
     async def _synthesize(
         self, turn: int, settings: EngineSettings, piece: Piece
-    ) -> AsyncGenerator[OpusFrame | WordTime, None]:
+    ) -> AsyncGenerator[SpeechOutput, None]:
         voice = self._engines.text_to_speech(settings.text_to_speech, partial(self._report, turn))
         speed = min(max(settings.speed * piece.pace, SPEED_MIN), SPEED_MAX)
         speech = voice.synthesize(

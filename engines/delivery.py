@@ -21,6 +21,7 @@ from .speech import (
     ReplyAudio,
     ReplyText,
     ReplyWord,
+    SpeechOutput,
     WordTime,
 )
 
@@ -28,8 +29,6 @@ from .speech import (
 PIECES_MAX = 8
 # Made of one piece, and not told: two seconds of sound, and the places of its words.
 SOUNDS_AHEAD_MAX = 120
-
-Sound = OpusFrame | WordTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class Piece:
     filler: bool = False
 
 
-Synthesize = Callable[[Piece], AsyncGenerator[Sound, None]]
+Synthesize = Callable[[Piece], AsyncGenerator[SpeechOutput, None]]
 
 
 class _Making:
@@ -49,7 +48,7 @@ class _Making:
 
     def __init__(self, piece: Piece) -> None:
         self.piece = piece
-        self._made: asyncio.Queue[Sound | EngineError | None] = asyncio.Queue(SOUNDS_AHEAD_MAX)
+        self._made = asyncio.Queue[SpeechOutput | EngineError | None](SOUNDS_AHEAD_MAX)
 
     async def make(self, synthesize: Synthesize) -> None:
         end: EngineError | None = None

@@ -22,13 +22,13 @@ from .speech import (
     EngineError,
     EngineRefused,
     OpusFrame,
+    SpeechOutput,
     TextToSpeech,
     WordTime,
 )
 
-Sound = OpusFrame | WordTime
-_Asked = Asked[TextToSpeech, Sound]
-_Work = Work[TextToSpeech, Sound]
+_Asked = Asked[TextToSpeech, SpeechOutput]
+_Work = Work[TextToSpeech, SpeechOutput]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,8 @@ class Soundless(EngineRefused):
 
 
 class FailoverTextToSpeech(Failover[TextToSpeech]):
-    """A `TextToSpeech`. Where an engine does not have the wanted voice, its default one speaks."""
+    """A `TextToSpeech`. Where an engine does not have the wanted voice, its default one speaks.
+    What a text `Spent` is told to the report and not given on."""
 
     role = "text_to_speech"
 
@@ -68,8 +69,8 @@ class FailoverTextToSpeech(Failover[TextToSpeech]):
 
     async def synthesize(
         self, text: str, *, voice: str, language: str, speed: float = 1.0
-    ) -> AsyncGenerator[OpusFrame | WordTime, None]:
-        async with Work[TextToSpeech, Sound](self, self.line(language)) as work:
+    ) -> AsyncGenerator[SpeechOutput, None]:
+        async with Work[TextToSpeech, SpeechOutput](self, self.line(language)) as work:
             reading = _Reading(self, work, _Wish(text, voice, language, speed))
             while not reading.over:
                 for each in await reading.next():
@@ -88,7 +89,7 @@ class _Reading:
         self._last_ms = 0
         self.over = False
 
-    async def next(self) -> list[Sound]:
+    async def next(self) -> list[SpeechOutput]:
         """What is given next. Raises `EngineError` when nobody can go on."""
         if self._voice is None:
             return await self._begin()
@@ -105,9 +106,9 @@ class _Reading:
         self.over = True
         return [*self._spoken.rest()]
 
-    async def _begin(self) -> list[Sound]:
+    async def _begin(self) -> list[SpeechOutput]:
         left = replace(self._wish, text=self._spoken.left)
-        race = Race[TextToSpeech, Sound](
+        race = Race[TextToSpeech, SpeechOutput](
             make=lambda candidate: self._spoken_by(candidate, left),
             amounts={"characters": len(left.text)},
             counts=lambda sound: isinstance(sound, OpusFrame),
@@ -123,9 +124,10 @@ class _Reading:
         self._voice = begun.asked
         return [sound for each in begun.said for sound in self._give(begun.asked, each)]
 
-    def _give(self, voice: _Asked, sound: Sound) -> list[Sound]:
+    def _give(self, voice: _Asked, sound: SpeechOutput) -> list[SpeechOutput]:
         if isinstance(sound, WordTime):
             self._spoken.place(sound)
+        if not isinstance(sound, OpusFrame):
             return []
         voice.add("audio_ms", OPUS_FRAME_MS)
         self._last_ms = self._work.now_ms()
@@ -133,7 +135,7 @@ class _Reading:
             self._began_ms = self._last_ms
         return [*self._spoken.give(), sound]
 
-    def _break_off(self, voice: _Asked, error: Exception) -> list[Sound]:
+    def _break_off(self, voice: _Asked, error: Exception) -> list[SpeechOutput]:
         """The next voice goes on, if there is anything left to say."""
         self._work.fail(voice, error)
         self._voice = None
@@ -159,7 +161,7 @@ class _Reading:
 
     async def _spoken_by(
         self, candidate: Candidate[TextToSpeech], wish: _Wish
-    ) -> AsyncGenerator[Sound, None]:
+    ) -> AsyncGenerator[SpeechOutput, None]:
         """The engine's voice that was wanted, or its own."""
         engine, refused = candidate.engine(), self._owner.refused
         voices = [wish.voice, ""] if wish.voice else [""]

@@ -186,11 +186,12 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What the reply cost its engine, where it says so: (unit, amount), as in `EngineUse`."""
+    """What the work cost its engine, where it says so: (unit, amount), as in `EngineUse`."""
 
     amounts: tuple[tuple[str, int], ...]
 
 
+SpeechOutput = OpusFrame | WordTime | Spent
 DialogueOutput = str | Pace | Expect | HangUp | CallPiece | Cut | Spent
 
 
@@ -276,10 +277,12 @@ class Prepare:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Speak exactly this text as the turn's reply; no dialogue engine is asked."""
+    """Speak exactly this text as the turn's reply; no dialogue engine is asked. `filler`: it is
+    told as one, and the turn's reply comes from elsewhere."""
 
     turn: int
     text: str
+    filler: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -446,11 +449,12 @@ class Dialogue(Protocol):
 
 
 class TextToSpeech(Protocol):
-    """The sound of one piece of text, and where its words lie. Raises `EngineError`."""
+    """The sound of one piece of text, where its words lie, and what it cost where the engine
+    says so. Raises `EngineError`."""
 
     def synthesize(
         self, text: str, *, voice: str, language: str, speed: float = 1.0
-    ) -> AsyncGenerator[OpusFrame | WordTime, None]: ...
+    ) -> AsyncGenerator[SpeechOutput, None]: ...
 
 
 class SpeechToSpeech(Protocol):

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from .normalising import WayBack, normalise
-from .speech import OpusFrame, TextToSpeech, WordTime
+from .speech import SpeechOutput, TextToSpeech, WordTime
 
 # A longer text would keep the loop for some milliseconds.
 _CHARS_AT_ONCE = 600
@@ -31,7 +31,7 @@ class Normalised:
 
     async def synthesize(
         self, text: str, *, voice: str, language: str, speed: float = 1.0
-    ) -> AsyncGenerator[OpusFrame | WordTime, None]:
+    ) -> AsyncGenerator[SpeechOutput, None]:
         """Text of which no word is left makes no sound. Raises `EngineError`."""
         if len(text) > _CHARS_AT_ONCE:
             spoken = await asyncio.to_thread(normalise, text, language)
@@ -45,7 +45,7 @@ class Normalised:
         )
         async with contextlib.aclosing(stream) as sounds:
             async for sound in sounds:
-                if isinstance(sound, OpusFrame):
+                if not isinstance(sound, WordTime):
                     yield sound
                 elif place := back.original(sound.char_start, sound.char_end):
                     yield replace(sound, char_start=place[0], char_end=place[1])

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
-from .speech import OpusFrame, PcmFrame, SpeechToText, TextToSpeech, Transcript, WordTime
+from .speech import PcmFrame, SpeechOutput, SpeechToText, TextToSpeech, Transcript
 
 Ready = Callable[[object], Awaitable[None]]
 
@@ -42,7 +42,7 @@ class StartedVoice:
 
     async def synthesize(
         self, text: str, *, voice: str, language: str, speed: float = 1.0
-    ) -> AsyncGenerator[OpusFrame | WordTime, None]:
+    ) -> AsyncGenerator[SpeechOutput, None]:
         await self._ready(self._engine)
         speech = self._engine.synthesize(text, voice=voice, language=language, speed=speed)
         async with contextlib.aclosing(speech) as sounds:

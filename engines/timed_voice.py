@@ -16,7 +16,15 @@ from typing import Any
 import numpy as np
 
 from .opus import BadAudio, OpusDecoder
-from .speech import OPUS_FRAME_MS, EngineError, OpusFrame, TextToSpeech, WordTime
+from .speech import (
+    OPUS_FRAME_MS,
+    EngineError,
+    OpusFrame,
+    SpeechOutput,
+    Spent,
+    TextToSpeech,
+    WordTime,
+)
 from .word_times import Estimate, Paces, Weighed, weigh
 
 _LISTEN_HZ = 8_000
@@ -40,7 +48,7 @@ class Timed:
 
     async def synthesize(
         self, text: str, *, voice: str, language: str, speed: float = 1.0
-    ) -> AsyncGenerator[OpusFrame | WordTime, None]:
+    ) -> AsyncGenerator[SpeechOutput, None]:
         """What the voice makes, and the words it does not tell. Raises `EngineError`."""
         stream = self._voice.synthesize(text, voice=voice, language=language, speed=speed)
         async with contextlib.aclosing(stream) as sounds:
@@ -79,14 +87,14 @@ class _Piece:
         self._chars_told = 0
 
     async def read(
-        self, sounds: AsyncIterator[OpusFrame | WordTime]
-    ) -> AsyncGenerator[OpusFrame | WordTime, None]:
+        self, sounds: AsyncIterator[SpeechOutput]
+    ) -> AsyncGenerator[SpeechOutput, None]:
         try:
             async for sound in sounds:
-                if isinstance(sound, WordTime):
-                    made = self._word(sound)
-                else:
-                    made = self._frame(sound)
+                if isinstance(sound, Spent):
+                    yield sound
+                    continue
+                made = self._word(sound) if isinstance(sound, WordTime) else self._frame(sound)
                 for each in made:
                     yield each
         except EngineError:
