@@ -1,4 +1,4 @@
-"""Realtime transcription sessions over WebSockets: one at work, and some kept warm.
+"""Realtime sessions over WebSockets, to write down or to read: one at work, and some kept warm.
 
 The SDK opens the connection and knows where; what goes over it is ours, for after a reconnect
 of its own the SDK would go on with a session that is not configured and has not heard what was
@@ -45,6 +45,9 @@ APPEND_BYTES_MAX = 60 * PCM_RATE_HZ * 2
 AGE_S_MAX = 600.0
 WARM, WARM_MAX = 1, 4
 RETRY_S_FIRST, RETRY_S_MAX = 2.0, 60.0
+# What comes is taken from the wire at once, for sound is made much faster than it is heard, and
+# a vendor hangs up on those who let it wait.
+MESSAGES_MAX = 4_096
 # What a server says that has no such sessions.
 _ABSENT = {400, 404, 405, 426, 501}
 _sleep = asyncio.sleep
@@ -64,7 +67,8 @@ class NoSession(EngineError):
 
 
 class Session:
-    """One connection. `used`: it has heard somebody. `items`: what it has written down."""
+    """One connection. `used`: it has heard somebody, or spoken. `items`: what it has written
+    down. `voice`: in which it speaks; one that has spoken keeps it."""
 
     def __init__(self, connection: AsyncRealtimeConnection, opened_s: float) -> None:
         self._connection, self.opened_s = connection, opened_s
@@ -72,6 +76,7 @@ class Session:
         self._session: Mapping[str, object] = {}
         self.used = False
         self.items: set[str] = set()
+        self.voice: object = ""
 
     @property
     def is_open(self) -> bool:
@@ -83,7 +88,7 @@ class Session:
         if session == self._session:
             return False
         self._session = session
-        await self._send({"type": "session.update", "session": session})
+        await self.send({"type": "session.update", "session": session})
         return True
 
     async def do(self, request: Request) -> None:
@@ -95,7 +100,7 @@ class Session:
                 await self._append(self._resampler.feed(part))
         else:
             await self._append(self._resampler.flush())
-            await self._send({"type": "input_audio_buffer.commit"})
+            await self.send({"type": "input_audio_buffer.commit"})
 
     async def receive(self) -> Event:
         """The next event. Raises `Dropped`."""
@@ -114,9 +119,10 @@ class Session:
     async def _append(self, sound: bytes) -> None:
         if sound:
             audio = base64.b64encode(sound).decode()
-            await self._send({"type": "input_audio_buffer.append", "audio": audio})
+            await self.send({"type": "input_audio_buffer.append", "audio": audio})
 
-    async def _send(self, event: Mapping[str, object]) -> None:
+    async def send(self, event: Mapping[str, object]) -> None:
+        """Raises `Dropped`."""
         try:
             await self._connection.send_raw(orjson.dumps(event).decode())
         except (ConnectionClosed, OSError) as error:
@@ -124,15 +130,18 @@ class Session:
 
 
 async def open_session(
-    client: AsyncOpenAI, options: OpenAIOptions, session: Mapping[str, object]
+    client: AsyncOpenAI, options: OpenAIOptions, session: Mapping[str, object], model: str = ""
 ) -> Session:
-    """A session that is configured. Raises `NoSession` and other `EngineError`."""
+    """A session that is configured: to write down, or with a `model` that speaks. Raises
+    `NoSession` and other `EngineError`."""
+    asked: dict[str, Any] = {"model": model} if model else {}
+    if not model:
+        asked["extra_query"] = {"intent": "transcription"}
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(options.connect_s):
             manager = client.realtime.connect(
-                extra_query={"intent": "transcription"},
-                websocket_connection_options=_connection_options(options),
+                **asked, websocket_connection_options=_connection_options(options)
             )
             opened = Session(await manager.enter(), loop.time())
             try:
@@ -145,7 +154,7 @@ async def open_session(
     except InvalidStatus as error:
         raise _no_session(error) from None
     except (WebSocketException, OpenAIError, Dropped) as error:
-        logger.info("a transcription session ended at once: %s", type(error).__name__)
+        logger.info("a realtime session ended at once: %s", type(error).__name__)
         raise EngineError("OpenAI cannot be reached, or broke off") from None
     except TimeoutError:
         raise EngineError("OpenAI took too long") from None
@@ -157,7 +166,8 @@ async def open_session(
 
 def _connection_options(options: OpenAIOptions) -> WebSocketConnectionOptions:
     told: dict[str, Any] = {
-        "max_size": MESSAGE_BYTES_MAX, "compression": None, "open_timeout": options.connect_s,
+        "max_size": MESSAGE_BYTES_MAX, "max_queue": MESSAGES_MAX, "compression": None,
+        "open_timeout": options.connect_s,
         # Whoever waits for words notices a dead connection by its silence.
         "ping_interval": None,
         "logger": wire_log,
@@ -178,27 +188,34 @@ async def _configured(session: Session) -> None:
             error = told if isinstance(told, dict) else {}
             code, kind = str(error.get("code") or ""), str(error.get("type") or "")
             if kind == "invalid_request_error" and code != "invalid_api_key":
-                logger.info("no transcription session: %s", code)
+                logger.info("no realtime session: %s", code)
                 raise NoSession("OpenAI has no such session", lasting=True)
             raise refusal(0, code or kind)
 
 
 def _no_session(error: InvalidStatus) -> EngineError:
     status = error.response.status_code
-    logger.info("no transcription session: the vendor says %d", status)
+    logger.info("no realtime session: the vendor says %d", status)
     if status in _ABSENT:
         return NoSession("OpenAI has no realtime sessions here", lasting=True)
     headers = {name.lower(): value for name, value in error.response.headers.raw_items()}
     return refusal(status, "", retry_after_s=retry_after_s(headers))
 
 
+# Waits for what must be waited for before a session may be used again; whether it came.
+Rest = Callable[[Session], Awaitable[bool]]
+
+
 class WarmSessions:
-    """Sessions that are open before they are needed: `WARM` of them, and up to `WARM_MAX` once
+    """Sessions that are open before they are needed: `WARM` of them, and up to `warm_max` once
     sessions came back. `connect` opens a new one."""
 
-    def __init__(self, connect: Callable[[], Awaitable[Session]]) -> None:
-        self._connect = connect
+    def __init__(
+        self, connect: Callable[[], Awaitable[Session]], *, warm_max: int = WARM_MAX
+    ) -> None:
+        self._connect, self._warm_max = connect, warm_max
         self._idle: list[Session] = []
+        self._resting: list[tuple[Session, Rest]] = []
         self._keeping: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
 
@@ -211,21 +228,26 @@ class WarmSessions:
         if self._keeping is None:
             self._keeping = asyncio.create_task(self._keep())
 
-    def take(self) -> Session | None:
-        """A session that is open, the youngest; None where there is none."""
+    def take(self, fits: Callable[[Session], bool] = lambda _: True) -> Session | None:
+        """A session that is open and `fits`, the youngest; None where there is none."""
         self.keep()
         self._changed.set()
         for session in reversed(self._idle):
-            if self._is_fit(session):
+            if self._is_fit(session) and fits(session):
                 self._idle.remove(session)
                 return session
         return None
 
-    def give(self, session: Session) -> bool:
-        """Take back a session in which nothing of anybody is left; False: it is not wanted."""
-        if len(self._idle) >= WARM_MAX or not self._is_fit(session):
+    def give(self, session: Session, rest: Rest | None = None) -> bool:
+        """Take back a session in which nothing of anybody is left, or will be after a `rest`;
+        False: it is not wanted."""
+        if self.warm + len(self._resting) >= self._warm_max or not self._is_fit(session):
             return False
-        self._idle.append(session)
+        if rest is None:
+            self._idle.append(session)
+        else:
+            self._resting.append((session, rest))
+            self._changed.set()
         return True
 
     async def close(self) -> None:
@@ -233,8 +255,9 @@ class WarmSessions:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
             self._keeping = None
-        idle, self._idle = self._idle, []
-        for session in idle:
+        left = [*self._idle, *(session for session, _ in self._resting)]
+        self._idle, self._resting = [], []
+        for session in left:
             await session.close()
 
     @staticmethod
@@ -246,6 +269,7 @@ class WarmSessions:
         retry_s = RETRY_S_FIRST
         while True:
             self._changed.clear()
+            await self._let_rest()
             await self._drop_unfit()
             wait_s = AGE_S_MAX / 10
             if len(self._idle) < WARM:
@@ -261,6 +285,16 @@ class WarmSessions:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._changed.wait()
+
+    async def _let_rest(self) -> None:
+        while self._resting:
+            session, rest = self._resting[0]
+            quiet = await rest(session)
+            del self._resting[0]
+            if quiet:
+                self._idle.append(session)
+            else:
+                await session.close()
 
     async def _drop_unfit(self) -> None:
         for session in list(self._idle):

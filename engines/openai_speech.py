@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import openai
@@ -38,9 +38,41 @@ NAME_CHARS_MAX = 64
 _OWN_VOICE = "voice_"
 _TRIES_MAX = 2
 # A packet takes 0.05 to 0.2 ms to make; after some, others have their turn.
-_PIECE_BYTES = 4 * RATE_HZ * 2 * OPUS_FRAME_MS // 1_000
+PIECE_BYTES = 4 * RATE_HZ * 2 * OPUS_FRAME_MS // 1_000
 # No text takes longer than this to say: a model that goes on rambles.
 _SOUND_S_SPARE, _SOUND_S_PER_CHAR = 10.0, 1.0
+
+Voices = Sequence[tuple[str, str]]
+
+
+def listed(voices: Voices, options: OpenAIOptions, language: str) -> list[Voice]:
+    """The voices for people, the default one first."""
+    found = [Voice(name, name.title(), language, gender) for name, gender in voices]
+    found.sort(key=lambda voice: voice.name != options.speech_voice)
+    return found
+
+
+def named(voice: str, options: OpenAIOptions, voices: Voices) -> str | dict[str, str]:
+    """How the vendor is told which voice is wanted. Raises `EngineRefused`."""
+    name = voice or options.speech_voice
+    if name.startswith(_OWN_VOICE) and _is_name(name):
+        return {"id": name}
+    # Servers that are like OpenAI's have voices of their own, and know them.
+    known = {known for known, _ in voices}
+    if name not in known and not (options.base_url and _is_name(name)):
+        raise EngineRefused(f"OpenAI has no voice {name[:40]!r}")
+    return name
+
+
+def _is_name(name: str) -> bool:
+    plain = name.translate({ord(char): None for char in "_-+."})
+    return 0 < len(name) <= NAME_CHARS_MAX and plain.isalnum()
+
+
+def bytes_max(text: str, speed: float) -> int:
+    """More sound than this is no reading of the text."""
+    seconds = (_SOUND_S_SPARE + len(text) * _SOUND_S_PER_CHAR) / min(speed, 1.0)
+    return round(seconds * RATE_HZ) * 2
 
 
 class OpenAITextToSpeech:
@@ -61,9 +93,7 @@ class OpenAITextToSpeech:
 
     def voices(self, language: str = "") -> list[Voice]:
         """All voices, the default one first; they speak whatever language the text is in."""
-        found = [Voice(name, name.title(), language, gender) for name, gender in VOICES]
-        found.sort(key=lambda voice: voice.name != self._options.speech_voice)
-        return found
+        return listed(VOICES, self._options, language)
 
     async def synthesize(
         self, text: str, *, voice: str, language: str, speed: float = 1.0
@@ -73,14 +103,14 @@ class OpenAITextToSpeech:
         request = self._request(text, voice, speed)
         if not any(char.isalnum() for char in text):
             return
-        bytes_left = self._bytes_max(text, speed)
+        bytes_left = bytes_max(text, speed)
         encoder = OpusEncoder(RATE_HZ)
         with said_plainly(self._options, "speech"):
             async with finishing_generators(), contextlib.AsyncExitStack() as stack:
                 answer = await self._begin(request, stack)
                 async for sound in answer.iter_bytes():
-                    for start in range(0, len(sound), _PIECE_BYTES):
-                        for frame in encoder.encode(sound[start : start + _PIECE_BYTES]):
+                    for start in range(0, len(sound), PIECE_BYTES):
+                        for frame in encoder.encode(sound[start : start + PIECE_BYTES]):
                             yield frame
                         await asyncio.sleep(0)
                     bytes_left -= len(sound)
@@ -98,31 +128,11 @@ class OpenAITextToSpeech:
         request: dict[str, Any] = {
             "model": self._options.voice_model, "response_format": "pcm",
             "input": text.encode(errors="replace").decode(),  # Half a surrogate pair: a "?".
-            "voice": self._named(voice),
+            "voice": named(voice, self._options, VOICES),
         }  # fmt: skip
         if speed != 1.0:
             request["speed"] = speed
         return request
-
-    def _named(self, voice: str) -> str | dict[str, str]:
-        name = voice or self._options.speech_voice
-        if name.startswith(_OWN_VOICE) and self._is_name(name):
-            return {"id": name}
-        # Servers that are like OpenAI's have voices of their own, and know them.
-        known = {known for known, _ in VOICES}
-        if name not in known and not (self._options.base_url and self._is_name(name)):
-            raise EngineRefused(f"OpenAI has no voice {name[:40]!r}")
-        return name
-
-    @staticmethod
-    def _is_name(name: str) -> bool:
-        plain = name.translate({ord(char): None for char in "_-+."})
-        return 0 < len(name) <= NAME_CHARS_MAX and plain.isalnum()
-
-    @staticmethod
-    def _bytes_max(text: str, speed: float) -> int:
-        seconds = (_SOUND_S_SPARE + len(text) * _SOUND_S_PER_CHAR) / min(speed, 1.0)
-        return round(seconds * RATE_HZ) * 2
 
     async def _begin(
         self, request: dict[str, Any], stack: contextlib.AsyncExitStack

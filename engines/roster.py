@@ -189,7 +189,7 @@ VOICES: dict[str, Listing] = {
         reads=False,
     ),
     "openai": Listing(
-        "engines.openai_speech:OpenAITextToSpeech", lambda o: {"options": o.openai},
+        "engines.openai_voice:OpenAIVoice", lambda o: {"options": o.openai},
         missing=_no_openai, version=lambda o: o.openai.voice_model, owner="openai",
     ),
     "yandex": Listing(
