@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from . import realtime_events
 from .realtime_answer import Answer, Told, text_in
+from .realtime_fillers import Fillers
 from .realtime_lines import (
     RETRY_MS,
     WORDS_SHARE,
@@ -63,6 +64,7 @@ class RealtimeCall:
         # Turns that the cascade speaks, or hears for somebody else.
         self._said_aside: set[int] = set()
         self._recorded: set[int] = set()
+        self._fillers = Fillers()
 
     # What happens.
 
@@ -97,9 +99,12 @@ class RealtimeCall:
                 self._cancel(turn, heard_ms)
             case Configure(settings):
                 self._configure(settings)
-            case Fill(turn):
-                if (waiting := lines.answers.get(turn)) and waiting.asked_aside:
+            case Fill(turn, text):
+                waiting = lines.answers.get(turn)
+                if waiting is not None and waiting.asked_aside:
                     lines.do(Ask(command))
+                elif waiting is not None:
+                    lines.actions += self._fillers.begin(turn, text, waiting.step.sound_ms)
             case Prepare():
                 pass  # It thinks of nothing before it is asked.
         return self._done()
@@ -136,6 +141,8 @@ class RealtimeCall:
     def aside(self, event: Event, now_ms: int) -> list[Action]:
         """The cascade answers. Sound and words of its replies are told as they are."""
         lines = self._at(now_ms)
+        if self._fillers.is_of(event) and not self._hears_aside(event):
+            return self._fillers.take(event)
         if event.turn in self._recorded:
             lines.tell(event)
             if isinstance(event, Transcribed) and event.transcript.final:
@@ -186,7 +193,7 @@ class RealtimeCall:
 
     def _done(self) -> list[Action]:
         actions, self._lines.actions = self._lines.actions, []
-        return actions
+        return self._fillers.hold(actions)
 
     # The user.
 
@@ -216,6 +223,8 @@ class RealtimeCall:
 
     def _cancel(self, turn: int, heard_ms: int) -> None:
         lines = self._lines
+        heard_ms = self._fillers.own_ms(turn, heard_ms)
+        self._fillers.leave(turn)
         lines.do(Hush(turn))
         gone = lines.utterances.abandon(turn)
         if gone is not None and gone.live:
@@ -253,6 +262,11 @@ class RealtimeCall:
         return link is not None and link.voiced and link.voice != voice
 
     # The cascade.
+
+    def _hears_aside(self, event: Event) -> bool:
+        """Whether it is a recogniser that failed, and not the voice that says a filler."""
+        failed = isinstance(event, EngineFailed)
+        return failed and self._lines.utterances.of_aside(event.turn) is not None
 
     def _heard_aside(self, event: Transcribed) -> None:
         lines = self._lines

@@ -17,6 +17,7 @@ from engines.speech import (
     EngineFailed,
     EngineSettings,
     Event,
+    Fill,
     Hear,
     PcmFrame,
     ReplyDone,
@@ -45,6 +46,8 @@ class Play:
         self.asked: list[object] = []
         self.ended, self.finals = dict[int, int](), dict[int, int]()
         self.over, self.lost, self.hearing = set[int](), set[int](), False
+        # Turns whose fillers the cascade is asked to say.
+        self.filling = set[int]()
         self.take(self.call.begin(0))
 
     def take(self, actions: list[Action]) -> None:
@@ -64,12 +67,27 @@ class Play:
                     assert link in self.links, "said to nobody"
                 case Ask(command):
                     self.asked.append(command)
+                    self.ask(command)
                 case Tell(event):
                     self.check(event)
                 case Sound(turn):
                     assert turn not in self.over, "sound of a reply that is over"
+                    assert turn not in self.filling, "a reply is told into its filler"
+
+    def ask(self, command: object) -> None:
+        match command:
+            case Say(turn, _, True):
+                assert turn not in self.filling, "one filler at a time"
+                self.filling.add(turn)
+            case Respond(turn):
+                assert turn not in self.filling, "a reply is made into its filler"
+            case Cancel(turn):
+                self.filling.discard(turn)
 
     def check(self, event: Event) -> None:
+        if event.turn in self.filling:
+            told = isinstance(event, Transcribed) or getattr(event, "filler", False)
+            assert told, "a reply is told into its filler"
         match event:
             case Transcribed(turn, transcript) if transcript.final:
                 self.finals[turn] = self.finals.get(turn, 0) + 1
@@ -95,6 +113,7 @@ class Play:
         self.rng.choice((
             self.speak, self.speak, self.answer, self.answer, self.answer, self.answer,
             self.cascade, self.cascade, self.cascade, self.break_link, self.cancel, self.say,
+            self.fill,
         ))()  # fmt: skip
 
     def command(self, command: object) -> None:
@@ -115,6 +134,7 @@ class Play:
     def cancel(self) -> None:
         if self.turn and self.turn not in self.lost:
             self.over.add(self.turn)
+            self.filling.discard(self.turn)
             self.command(Cancel(self.turn, self.rng.choice((0, 80, 9_000))))
             self.turn, self.hearing = self.turn + 1, False
             self.over.discard(self.turn)
@@ -123,6 +143,10 @@ class Play:
         if not self.hearing:
             self.turn += 1
             self.command(Say(self.turn, "Well."))
+
+    def fill(self) -> None:
+        if self.turn and not self.hearing and self.turn not in self.over:
+            self.command(Fill(self.turn, "One moment."))
 
     def break_link(self) -> None:
         if self.links and self.rng.random() < 0.3:
@@ -195,6 +219,10 @@ class Play:
                     self.aside(EngineFailed(turn, "deaf"))
                 else:
                     self.aside(Transcribed(turn, Transcript("g h", final=True)))
+            case Say(turn, text, True):
+                self.aside(ReplyText(turn, text, filler=True))
+                self.filling.discard(turn)  # What was held back is told now.
+                self.aside(ReplyDone(turn) if self.rng.random() < 0.9 else EngineFailed(turn, ""))
             case Respond(turn) | Say(turn):
                 self.aside(ReplyText(turn, "Aside."))
                 self.aside(ReplyDone(turn))
