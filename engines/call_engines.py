@@ -2,7 +2,7 @@
 
 What is shared by all calls is behind it: the engines themselves, and their health. A call's own
 is only which engine has failed it lately, so that what broke for a sentence is not asked first
-for the next.
+for the next, and which voices an engine turned out not to have.
 """
 
 from __future__ import annotations

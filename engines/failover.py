@@ -100,13 +100,15 @@ class Terms:
     """What all roles share: the health of all engines, who is told of each that was asked, and
     any clock that does not go back. `hedge_ms`: when the first engine has not begun to answer
     after so long, the next is asked as well, and the first to answer is listened to; 0: never.
-    `lately`: when an engine last failed this caller, by role and name."""
+    `lately`: when an engine last failed this caller, by role and name; `refused_voices`: which
+    (engine, voice) it does not have."""
 
     health: Health
     report: Report = unreported
     clock_ms: Callable[[], int] = monotonic_ms
     hedge_ms: int = 0
     lately: dict[tuple[str, str], int] = field(default_factory=dict)
+    refused_voices: set[tuple[str, str]] = field(default_factory=set)
 
 
 class Failover(Generic[E]):
@@ -166,6 +168,11 @@ class Work(Generic[E, T]):
     def waiting(self) -> int:
         """How many could still be asked."""
         return len(self._waiting)
+
+    @property
+    def going(self) -> int:
+        """How many are at it."""
+        return sum(not asked.over for asked in self._asked)
 
     @property
     def errors(self) -> list[Exception]:

@@ -27,6 +27,11 @@ from .speech import (
     WordTime,
 )
 
+# A call that wants ever new voices that are not there is answered all the same.
+_REFUSED_MAX = 100
+
+# What is given on; what it cost is told to the report.
+Sound = OpusFrame | WordTime
 _Asked = Asked[TextToSpeech, SpeechOutput]
 _Work = Work[TextToSpeech, SpeechOutput]
 
@@ -64,12 +69,10 @@ class FailoverTextToSpeech(Failover[TextToSpeech]):
     ) -> None:  # fmt: skip
         super().__init__(candidates, terms)
         self.patience = patience or SpeakingPatience()
-        # (engine, voice) that the engine did not take.
-        self.refused: set[tuple[str, str]] = set()
 
     async def synthesize(
         self, text: str, *, voice: str, language: str, speed: float = 1.0
-    ) -> AsyncGenerator[SpeechOutput, None]:
+    ) -> AsyncGenerator[Sound, None]:
         async with Work[TextToSpeech, SpeechOutput](self, self.line(language)) as work:
             reading = _Reading(self, work, _Wish(text, voice, language, speed))
             while not reading.over:
@@ -89,7 +92,7 @@ class _Reading:
         self._last_ms = 0
         self.over = False
 
-    async def next(self) -> list[SpeechOutput]:
+    async def next(self) -> list[Sound]:
         """What is given next. Raises `EngineError` when nobody can go on."""
         if self._voice is None:
             return await self._begin()
@@ -106,7 +109,7 @@ class _Reading:
         self.over = True
         return [*self._spoken.rest()]
 
-    async def _begin(self) -> list[SpeechOutput]:
+    async def _begin(self) -> list[Sound]:
         left = replace(self._wish, text=self._spoken.left)
         race = Race[TextToSpeech, SpeechOutput](
             make=lambda candidate: self._spoken_by(candidate, left),
@@ -124,7 +127,7 @@ class _Reading:
         self._voice = begun.asked
         return [sound for each in begun.said for sound in self._give(begun.asked, each)]
 
-    def _give(self, voice: _Asked, sound: SpeechOutput) -> list[SpeechOutput]:
+    def _give(self, voice: _Asked, sound: SpeechOutput) -> list[Sound]:
         if isinstance(sound, WordTime):
             self._spoken.place(sound)
         if not isinstance(sound, OpusFrame):
@@ -135,7 +138,7 @@ class _Reading:
             self._began_ms = self._last_ms
         return [*self._spoken.give(), sound]
 
-    def _break_off(self, voice: _Asked, error: Exception) -> list[SpeechOutput]:
+    def _break_off(self, voice: _Asked, error: Exception) -> list[Sound]:
         """The next voice goes on, if there is anything left to say."""
         self._work.fail(voice, error)
         self._voice = None
@@ -155,7 +158,7 @@ class _Reading:
         """Whether a voice that ended without a sound is to be followed by another. Where nobody
         makes a sound of a text, there may be none to be made."""
         others = [error for error in self._work.errors if not isinstance(error, Soundless)]
-        if is_speakable(text) and (self._work.waiting or others):
+        if is_speakable(text) and (self._work.waiting or self._work.going > 1 or others):
             return Soundless("it made no sound of this text")
         return None
 
@@ -163,7 +166,7 @@ class _Reading:
         self, candidate: Candidate[TextToSpeech], wish: _Wish
     ) -> AsyncGenerator[SpeechOutput, None]:
         """The engine's voice that was wanted, or its own."""
-        engine, refused = candidate.engine(), self._owner.refused
+        engine, refused = candidate.engine(), self._owner.terms.refused_voices
         voices = [wish.voice, ""] if wish.voice else [""]
         if (candidate.name, wish.voice) in refused:
             voices = [""]
@@ -175,7 +178,7 @@ class _Reading:
             try:
                 async with contextlib.aclosing(stream) as sounds:
                     async for sound in sounds:
-                        if not begun and voice != voices[0]:
+                        if not begun and voice != voices[0] and len(refused) < _REFUSED_MAX:
                             refused.add((candidate.name, wish.voice))
                         begun = True
                         yield sound

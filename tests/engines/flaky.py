@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from engines.continuing import GO_ON
 from engines.failover import Candidate, E, Terms
+from engines.failover_speaking import Sound
 from engines.health import Health, HealthRules
 from engines.speech import (
     PCM_FRAME_BYTES,
@@ -117,7 +118,7 @@ class Voice(Flaky):
 
     async def synthesize(
         self, text: str, *, voice: str, language: str, speed: float = 1.0
-    ) -> AsyncGenerator[OpusFrame | WordTime, None]:
+    ) -> AsyncGenerator[Sound, None]:
         self.asked.append((text, voice))
         if voice and voice not in self.voices:
             raise EngineRefused(f"{self.name} has no voice {voice}")
@@ -143,8 +144,8 @@ def places(text: str) -> list[tuple[int, int]]:
     return found
 
 
-def spoken(name: str, text: str, times_of: str) -> list[OpusFrame | WordTime]:
-    pieces = list[OpusFrame | WordTime]()
+def spoken(name: str, text: str, times_of: str) -> list[Sound]:
+    pieces = list[Sound]()
     step_ms = FRAMES_PER_WORD * 20
     words = [
         WordTime(begin, end, index * step_ms, estimated=times_of == "reckoned")

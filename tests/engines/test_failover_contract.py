@@ -23,10 +23,10 @@ from engines.speech import (
     Entry,
     OpusFrame,
     PcmFrame,
+    SpeechOutput,
     SpeechToText,
     TextToSpeech,
     Transcript,
-    WordTime,
 )
 from engines.tutor import Tutor
 from engines.vendors import OpenAIOptions
@@ -66,7 +66,7 @@ class BreaksInTheMiddle:
 
     async def synthesize(
         self, text: str, *, voice: str, language: str, speed: float = 1.0
-    ) -> AsyncGenerator[OpusFrame | WordTime, None]:
+    ) -> AsyncGenerator[SpeechOutput, None]:
         stream = self.speaks.synthesize(text, voice=voice, language=language, speed=speed)
         frames = 0
         async for each in stream:

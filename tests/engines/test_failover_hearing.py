@@ -169,6 +169,21 @@ def test_each_final_after_the_end_earns_patience_for_the_next() -> None:
     run(test)
 
 
+def test_who_ends_before_it_has_taken_all_the_sound_has_not_heard_it() -> None:
+    """Although the sound has ended, for all of it came at once."""
+
+    async def at_once() -> AsyncIterator[PcmFrame]:
+        for number in range(FRAMES):
+            yield frame_of(number)
+
+    async def test() -> None:
+        one = Ear("one", Fault.END, 35, words=WORDS, stretch=1)
+        transcripts = await heard(failover(Record(), one, Ear("two", words=WORDS)), at_once())
+        assert words_of(transcripts) == WORDS
+
+    run(test)
+
+
 class Speaks:
     """Says what it is told to when it has heard so many frames."""
 

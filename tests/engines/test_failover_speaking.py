@@ -13,9 +13,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engines.failover import Candidate
-from engines.failover_speaking import FailoverTextToSpeech, SpeakingPatience
+from engines.failover_speaking import FailoverTextToSpeech, Sound, SpeakingPatience
 from engines.health import HealthRules, Outcome, State
-from engines.speech import EngineError, EngineRefused, OpusFrame, TextToSpeech, WordTime
+from engines.speech import (
+    EngineError,
+    EngineRefused,
+    OpusFrame,
+    TextToSpeech,
+    WordTime,
+)
 from voice_server.calls.reply import Piece
 
 from .flaky import FRAMES_PER_WORD, Fault, Record, Voice, candidate, candidates, places
@@ -23,7 +29,7 @@ from .virtual_time import clock_ms, run
 
 TEXT = "A verb is, as we said, a doing word."
 STEP_MS = FRAMES_PER_WORD * 20
-Sounds = list[OpusFrame | WordTime]
+Sounds = list[Sound]
 
 
 def failover(
@@ -240,8 +246,8 @@ def test_a_voice_that_one_engine_does_not_have_is_its_own_default_there() -> Non
     async def test() -> None:
         record = Record()
         one, two = Voice("one", Fault.ERROR, 20, voices=("anna",)), Voice("two")
-        engine = failover(record, one, two)
-        sounds = await said(engine, voice="anna")
+        terms = record.terms()
+        sounds = await said(FailoverTextToSpeech(candidates(one, two), terms), voice="anna")
         assert one.asked == [(TEXT, "anna")]
         assert [voice for _, voice in two.asked] == ["anna", ""]
         assert words_whole(sounds)[-1] == "word."
@@ -252,7 +258,7 @@ def test_a_voice_that_one_engine_does_not_have_is_its_own_default_there() -> Non
         await said(both, voice="anna")
         await said(both, voice="anna")
         assert [voice for _, voice in has.asked] == ["anna", "anna"]
-        await said(engine, voice="anna")
+        await said(FailoverTextToSpeech(candidates(one, two), terms), voice="anna")
         assert [voice for _, voice in two.asked] == ["anna", "", ""]
         assert record.health.of("text_to_speech", "two", clock_ms()).state is State.CLOSED
 
@@ -378,7 +384,7 @@ def test_words_that_a_voice_tells_at_the_last_are_told() -> None:
         class Late(Voice):
             async def synthesize(
                 self, text: str, *, voice: str, language: str, speed: float = 1.0
-            ) -> AsyncGenerator[OpusFrame | WordTime, None]:
+            ) -> AsyncGenerator[Sound, None]:
                 yield OpusFrame(b"one word 0")
                 yield WordTime(0, 4, 9_000)
 
@@ -429,6 +435,14 @@ def test_a_hedge_may_lose_and_stands_by_again() -> None:
         assert [word for _, word, _ in by(sounds)[::1]][-1] == "word."
         assert record.told == [("two", "left"), ("one", "failed"), ("two", "done")]
         check_words_lie_right(sounds)
+
+    run(test)
+
+
+def test_a_silent_voice_does_not_win_over_one_that_is_about_to_speak() -> None:
+    async def test() -> None:
+        one, two = Voice("one", Fault.END, slow_s=0.4), Voice("two", slow_s=0.5)
+        assert words_whole(await said(failover(Record(), one, two, hedge_ms=300))) == TEXT.split()
 
     run(test)
 

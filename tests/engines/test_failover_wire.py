@@ -14,7 +14,7 @@ from engines.elevenlabs import ElevenLabsTextToSpeech
 from engines.failover import Terms
 from engines.failover_dialogue import FailoverDialogue, ReplyingPatience
 from engines.failover_hearing import FailoverSpeechToText
-from engines.failover_speaking import FailoverTextToSpeech, SpeakingPatience
+from engines.failover_speaking import FailoverTextToSpeech, Sound, SpeakingPatience
 from engines.health import Health, State
 from engines.openai_chat import ChatDialogue, ChatOptions
 from engines.openai_speech import OpenAITextToSpeech
@@ -28,7 +28,6 @@ from engines.speech import (
     SpeechToText,
     TextToSpeech,
     Turn,
-    WordTime,
 )
 from engines.vendors import ElevenLabsOptions, OpenAIOptions
 from engines.yandex_recognition import YandexSpeechToText
@@ -194,7 +193,7 @@ async def test_a_text_is_said_to_its_end(trouble: Trouble, openai_first: bool, b
     check_sound(sounds, told)
 
 
-def check_sound(sounds: list[OpusFrame | WordTime], told: Told) -> None:
+def check_sound(sounds: list[Sound], told: Told) -> None:
     decoder, given_ms, last_ms = OpusDecoder(16_000), 0, 0
     for each in sounds:
         if isinstance(each, OpusFrame):
