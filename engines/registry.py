@@ -11,7 +11,7 @@ import asyncio
 import importlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from . import roster, turn_weights
@@ -47,16 +47,22 @@ from .timed_voice import Timed
 logger = logging.getLogger(__name__)
 
 ROLES = (SPEECH_TO_TEXT, DIALOGUE, TEXT_TO_SPEECH)
+# A server that has somebody for a role waits no longer for who stands by: weights are read by
+# then, and a vendor that cannot be reached may be reached later.
+START_S = 30.0
 
 
 class Registry:
-    """Keeps `speech.Engines`. Use `start` to warm the defaults, `close` to let go of all."""
+    """Keeps `speech.Engines`. Use `start` to warm the defaults, `close` to let go of all.
+    `start_s`: how long an engine may take to start where another stands by."""
 
     def __init__(
         self, options: EngineOptions,
         clock_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
+        start_s: float = START_S,
     ) -> None:  # fmt: skip
         self._options, self._shelf, self._clock_ms = options, Shelf(options), clock_ms
+        self._start_s = start_s
         self.order = Order(options)
         self._health = Health()
         self._dressed: dict[tuple[str, str], Any] = {}
@@ -70,18 +76,36 @@ class Registry:
             name, notice = self.order.hears(self._options.speech_to_text, language)
             logger.info("%s is heard by %s. %s", language, name or "nobody", notice)
         logger.info("semantic_vad: %s", _TURN_NOTICES[self.end_of_turn() is not None])
+        for kind in (*ROLES, SPEECH_TO_SPEECH):
+            for name in self.order.configured(kind):
+                if (line := roster.listing(kind, name)) and (why := line.missing(self._options)):
+                    logger.warning("%s: %s is passed over. %s", kind, name, why)
         await asyncio.gather(*(self._start(role) for role in ROLES))
 
     async def _start(self, role: str) -> None:
         """Warm the configured engines of a role; one that can work is enough."""
         language = LANGUAGES[0] if role == SPEECH_TO_TEXT else ""
         names, trouble = self.order.candidates(role, "", language)
-        for name in self.order.configured(role):
-            if (line := roster.listing(role, name)) and (why := line.missing(self._options)):
-                logger.warning("%s: %s is passed over. %s", role, name, why)
-        troubles = await asyncio.gather(*(self._trouble(role, name) for name in names))
+        troubles = await self._troubles(role, names)
         if all(troubles):
             raise EngineError(next(iter(troubles), trouble))
+
+    async def _troubles(self, role: str, names: Sequence[str]) -> list[str]:
+        """What keeps each engine from working; those that take too long to say are left out as
+        soon as there is another."""
+        tasks = {name: asyncio.create_task(self._trouble(role, name)) for name in names}
+        late = set(tasks.values())
+        try:
+            if late:
+                _, late = await asyncio.wait(late, timeout=self._start_s)
+            while late and all(task.result() for task in tasks.values() if task.done()):
+                _, late = await asyncio.wait(late, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks.values():
+                task.cancel()
+        for name in (name for name, task in tasks.items() if task in late):
+            logger.warning("%s: %s is still starting, and is not waited for", role, name)
+        return [task.result() for task in tasks.values() if task not in late]
 
     async def _trouble(self, role: str, name: str) -> str:
         """What keeps an engine from working; empty once it is ready."""
@@ -139,6 +163,11 @@ class Registry:
     def voice(self, name: str) -> TextToSpeech:
         """The voice itself; nobody stands by. Raises `EngineError`."""
         return cast(TextToSpeech, self._first(TEXT_TO_SPEECH, name))
+
+    def undressed(self, kind: str, name: str) -> Any:
+        """The engine with nothing around it, for whoever measures what is. Raises
+        `EngineError`."""
+        return self._made(kind, name)
 
     def end_of_turn(self) -> EndOfTurn | None:
         """Who can hear that a user has finished; None where the weights for it are not here."""

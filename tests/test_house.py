@@ -55,6 +55,8 @@ PURE = {
     "engines.word_for_word",
     "billing.pricing", "billing.postings", "billing.engine_prices", "billing.turn_facts",
     "voice_server.bench.figures", "voice_server.bench.interruptions", "voice_server.bench.words",
+    "voice_server.bench.engine_figures", "voice_server.bench.drawing",
+    "voice_server.bench.engine_picture",
     "voice_server.calls.events", "voice_server.calls.rules", "voice_server.calls.endpointing",
     "voice_server.calls.reply", "voice_server.calls.conversation", "voice_server.calls.playout",
     "voice_server.calls.arrivals", "voice_server.calls.floor", "voice_server.calls.allowance",
@@ -83,6 +85,7 @@ VENDORS = {
 # Places that own the tasks of strangers, and so may catch whatever these raise.
 CATCH_ALL = {
     "voice_server.calls.switchboard", "engines.workers", "engines.serving", "engines.failover",
+    "engines.shelf",
 }  # fmt: skip
 LINES_MAX, FUNCTION_LINES_MAX = 500, 60
 
