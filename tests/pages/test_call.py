@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -274,3 +275,16 @@ async def test_a_russian_lesson_says_what_it_cannot_hear(
         await write(watch, "до свидания")
         await billed(watch)
         await expect(watch.page.locator("#ended-title")).to_have_text("Звонок завершён")
+
+
+async def test_the_voices_are_those_of_whoever_is_asked_first(
+    serve: Callable[..., Server]
+) -> None:
+    """Of several engines for a role, of which the first lacks its key."""
+    server = serve(text_to_speech="elevenlabs,espeak", demo_minutes=1)
+    async with browser() as chromium, page(chromium, locale="en-US") as watch:
+        await open_call_page(watch, server)
+        await expect(watch.page.locator("#voice option")).not_to_have_count(1)
+        assert "en-us" in await watch.page.locator("#voice option").evaluate_all(
+            "options => options.map(({ value }) => value)"
+        )

@@ -113,11 +113,14 @@ const preferredBy = (voice, language) =>
 /** The lists in /v1/models, whatever else it holds. */
 function catalogueOf(answer) {
   const models = answer.data ?? [];
-  const named = (kind) => models.filter(({ roles = {} }) => kind in roles).map(({ id }) => id);
+  const of = (kind) => models.filter(({ roles = {} }) => kind in roles);
+  const named = (kind) => of(kind).map(({ id }) => id);
+  // Whoever is asked first.
+  const speaker = of("text_to_speech").find(({ roles }) => roles.text_to_speech.standing === 0);
   return {
     languages: answer.languages ?? [],
     recognisers: ["auto", ...named("speech_to_text").filter((id) => id !== "auto")],
-    speaker: answer.defaults?.text_to_speech ?? named("text_to_speech")[0],
+    speaker: speaker?.id ?? named("text_to_speech")[0],
     voices: [],
   };
 }
