@@ -71,8 +71,8 @@ _Event = Mapping[str, object]
 
 
 def reads(model: str) -> bool:
-    """Whether a model speaks over realtime sessions."""
-    return "realtime" in model.split("-")
+    """Whether a model speaks over realtime sessions. Gateways put a house before its name."""
+    return model.rpartition("/")[2].startswith("gpt-realtime")
 
 
 class OpenAIReader:

@@ -14,7 +14,7 @@ from .vendors import OpenAIOptions
 
 
 class OpenAIVoice:
-    """A `TextToSpeech`. Models whose names say "realtime" read; all others are asked for speech."""
+    """A `TextToSpeech`. Realtime models are told to read; all others are asked for speech."""
 
     def __init__(self, options: OpenAIOptions) -> None:
         over_session = reads(options.voice_model)

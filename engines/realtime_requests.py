@@ -40,7 +40,8 @@ class Terms:
 
 def reasoning(model: str, effort: str) -> Json:
     """What a request says of thinking: nothing where the model does not."""
-    return {"reasoning": {"effort": effort}} if effort and _REASONING.match(model) else {}
+    thinks = _REASONING.match(model.rpartition("/")[2])
+    return {"reasoning": {"effort": effort}} if effort and thinks else {}
 
 
 def voice_of(settings: EngineSettings, terms: Terms) -> str:

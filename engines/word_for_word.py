@@ -93,7 +93,7 @@ class _Line:
 
 
 def _differ(said: str, meant: str) -> float:
-    if said == meant or any(map(str.isdigit, meant)):
+    if said == meant or any(map(str.isdigit, said + meant)):
         return 0.0
     near = said.startswith(meant) or meant.startswith(said) or alike(said, meant)
     return _NEAR if near else _OTHER

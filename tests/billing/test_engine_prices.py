@@ -101,9 +101,9 @@ def test_a_reply_is_thought_and_spoken_at_once() -> None:
 def test_a_text_is_read_by_a_model_that_talks() -> None:
     told = {"tokens_in": 200, "tokens_out": 60, "audio_tokens_in": 0, "audio_tokens_out": 300}
     # 200 × 0.60 + 60 × 2.40 + 300 × 20; and nobody knows of one that told no tokens.
-    of = ("text_to_speech", "openai", "gpt-realtime-2.1-mini")
-    assert cost(*of, **told) == Cost("USD", 6_264)
-    assert cost(*of, characters=100, audio_ms=5_000) is None
+    role, engine, version = "text_to_speech", "openai", "gpt-realtime-2.1-mini"
+    assert cost(role, engine, version, **told) == Cost("USD", 6_264)
+    assert cost(role, engine, version, characters=100, audio_ms=5_000) is None
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ async def speech_is_packets_and_places(voice: TextToSpeech) -> None:
             if isinstance(each, OpusFrame):
                 assert len(decoder.decode(each.packet)) == 2 * 16 * OPUS_FRAME_MS
                 sound_ms += OPUS_FRAME_MS
-            else:
+            elif isinstance(each, WordTime):
                 assert 0 <= each.char_start < each.char_end <= len(text)
                 words.append(each)
     assert sound_ms > 0

@@ -41,7 +41,7 @@ async def heard(
             if isinstance(each, OpusFrame):
                 sound += decoder.decode(each.packet)
                 frames += 1
-            else:
+            elif isinstance(each, WordTime):
                 assert each.start_ms >= (frames - 1) * OPUS_FRAME_MS, "told after its sound"
                 said.times.append(each)
                 said.frames_before_word.append(frames)

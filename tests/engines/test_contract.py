@@ -12,6 +12,7 @@ import pytest
 from engines.elevenlabs import ElevenLabsTextToSpeech
 from engines.espeak import EspeakTextToSpeech
 from engines.kokoro import KokoroTextToSpeech
+from engines.openai_reader import OpenAIReader
 from engines.openai_speech import OpenAITextToSpeech
 from engines.openai_transcription import OpenAISpeechToText
 from engines.piper import PiperTextToSpeech
@@ -24,6 +25,7 @@ from engines.whisper import WhisperSpeechToText
 from engines.yandex_recognition import YandexSpeechToText
 from engines.yandex_speech import YandexTextToSpeech
 from tests.vendors.elevenlabs import ElevenLabsServer
+from tests.vendors.openai_conversation import ConversationServer
 from tests.vendors.openai_http import OpenAIServer
 from tests.vendors.yandex import serving_yandex
 
@@ -54,6 +56,19 @@ async def openai_voice() -> AsyncIterator[TextToSpeech]:
             server.key, server.base_url, connect_s=PATIENCE_S, patience_s=PATIENCE_S
         )
         engine = OpenAITextToSpeech(options)
+        await engine.start()
+        yield engine
+        await engine.close()
+
+
+@contextlib.asynccontextmanager
+async def openai_reader() -> AsyncIterator[TextToSpeech]:
+    async with ConversationServer(answers=lambda said: [said[-1][1]]) as server:
+        options = OpenAIOptions(
+            server.key, server.base_url, speech_model="gpt-realtime-2.1-mini",
+            connect_s=PATIENCE_S, patience_s=PATIENCE_S,
+        )  # fmt: skip
+        engine = OpenAIReader(options)
         await engine.start()
         yield engine
         await engine.close()
@@ -110,7 +125,10 @@ async def test_a_neural_voice(
 
 # Vendors' engines against the vendors' servers of the tests.
 VENDOR_EARS = {"openai": openai_ears, "yandex": yandex_ears}
-VENDOR_VOICES = {"openai": openai_voice, "yandex": yandex_voice, "elevenlabs": elevenlabs_voice}
+VENDOR_VOICES = {
+    "openai": openai_voice, "openai-reader": openai_reader, "yandex": yandex_voice,
+    "elevenlabs": elevenlabs_voice,
+}  # fmt: skip
 
 
 def made(name: str, request: pytest.FixtureRequest) -> SpeechToText:

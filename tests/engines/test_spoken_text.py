@@ -7,14 +7,14 @@ from contextlib import aclosing
 import pytest
 
 from engines.scripted import ScriptedTextToSpeech
-from engines.speech import EngineError, OpusFrame, WordTime
+from engines.speech import EngineError, OpusFrame, SpeechOutput, WordTime
 from engines.spoken_text import Normalised
 from engines.timed_voice import Timed
 
 from .voices_for_tests import Mute, Playing, collect, packets
 
 
-def words_of(text: str, made: list[OpusFrame | WordTime]) -> list[str]:
+def words_of(text: str, made: list[SpeechOutput]) -> list[str]:
     return [text[w.char_start : w.char_end] for w in made if isinstance(w, WordTime)]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from engines.espeak import EspeakTextToSpeech
 from engines.scripted import ScriptedTextToSpeech
-from engines.speech import EngineError, OpusFrame, WordTime
+from engines.speech import EngineError, OpusFrame, SpeechOutput, Spent, WordTime
 from engines.spoken_text import Normalised
 from engines.timed_voice import Timed
 
@@ -30,7 +30,7 @@ async def test_every_word_is_told_before_the_packet_it_begins_in() -> None:
     for each in made:
         if isinstance(each, OpusFrame):
             frames += 1
-        else:
+        elif isinstance(each, WordTime):
             assert frames * 20 <= each.start_ms < 90 * 20
 
 
@@ -94,9 +94,15 @@ async def test_one_packet_at_most_is_held_back() -> None:
     assert voice.closed == 1, "leaving early leaves the voice"
 
 
+async def test_what_it_cost_is_passed_on() -> None:
+    cost = Spent((("tokens_out", 7),))
+    made = await collect(Timed(Playing([*packets(7), cost])), TEXT)
+    assert cost in made and [each for each in made if isinstance(each, OpusFrame)] == packets(7)
+
+
 async def test_what_was_made_before_a_failure_is_heard() -> None:
     voice = Playing(packets(7), fails=True)
-    made = list[OpusFrame | WordTime]()
+    made = list[SpeechOutput]()
     with pytest.raises(EngineError, match="lost"):
         async for each in Timed(voice).synthesize(TEXT, voice="", language="en"):
             made.append(each)

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 from engines.scripted import tone
-from engines.speech import EngineError, OpusFrame, TextToSpeech, WordTime
+from engines.speech import EngineError, OpusFrame, SpeechOutput, TextToSpeech, WordTime
 
 
 @dataclass
@@ -18,7 +18,7 @@ class Mute:
 
     async def synthesize(
         self, text: str, *, voice: str, language: str, speed: float = 1.0
-    ) -> AsyncGenerator[OpusFrame | WordTime, None]:
+    ) -> AsyncGenerator[SpeechOutput, None]:
         self.words = []
         async for each in self.voice.synthesize(
             text, voice=voice, language=language, speed=speed
@@ -33,7 +33,7 @@ class Mute:
 class Playing:
     """A voice that gives just these things, and may fail after them."""
 
-    makes: Sequence[OpusFrame | WordTime]
+    makes: Sequence[SpeechOutput]
     fails: bool = False
     asked: list[tuple[str, str, str, float]] = field(default_factory=list)
     given: int = 0
@@ -42,7 +42,7 @@ class Playing:
 
     async def synthesize(
         self, text: str, *, voice: str, language: str, speed: float = 1.0
-    ) -> AsyncGenerator[OpusFrame | WordTime, None]:
+    ) -> AsyncGenerator[SpeechOutput, None]:
         self.asked.append((text, voice, language, speed))
         self.given = 0
         try:
@@ -62,6 +62,6 @@ def packets(count: int) -> list[OpusFrame]:
 
 async def collect(
     voice: TextToSpeech, text: str, *, language: str = "en", speed: float = 1.0, name: str = ""
-) -> list[OpusFrame | WordTime]:
+) -> list[SpeechOutput]:
     stream = voice.synthesize(text, voice=name, language=language, speed=speed)
     return [each async for each in stream]

@@ -11,7 +11,8 @@ spoken by `speaks`, faster than it sounds. What a conversation holds in the end 
 
 What a client does wrong is answered with the vendor's error event, and noted in `faults`. The
 mood is asked for its trouble by each response; one that refuses (LIMITED, BROKEN, LOCKED) refuses
-new sessions too. `session_s`: a session is over then. `words_after_s`: how long the words of an
+new sessions too. `words_lag`: replies tell their words after their sound, piece by piece.
+`session_s`: a session is over then. `words_after_s`: how long the words of an
 utterance take; None: they never come. `words_fail`: they cannot be had.
 """
 
@@ -102,7 +103,7 @@ class ConversationServer(WireServer):
         self.answers: Answers = answers or echo
         self.session_s = session_s
         self.words_after_s: float | None = 0.0
-        self.words_fail = False
+        self.words_fail = self.words_lag = False
         self.sessions: list[Conversation] = []
         self.retry_after_s = 1.0
 
@@ -380,7 +381,8 @@ class Conversation:
             await self._error("Incorrect API key", "invalid_api_key")
             await self._socket.close(3000, "invalid_request_error.invalid_api_key")
         if trouble in REFUSES:
-            error = {"type": "server_error", "code": _REFUSALS[trouble][1], "message": "no"}
+            wait = f"no; try again in {self._server.retry_after_s:g}s."
+            error = {"type": "server_error", "code": _REFUSALS[trouble][1], "message": wait}
             await self._done(making, "failed", {"error": error})
             return
         given = making.settings.get("input") if making.apart else None
@@ -439,7 +441,8 @@ class Conversation:
         chunks = [sound[start : start + size] for start in range(0, len(sound), size)]
         mixed: list[str | bytes] = []
         for word, chunk in itertools.zip_longest(words, chunks):
-            mixed += [each for each in (word, chunk) if each is not None]
+            pair = (chunk, word) if self._server.words_lag else (word, chunk)
+            mixed += [each for each in pair if each is not None]
         return mixed
 
     async def _piece(
