@@ -18,7 +18,7 @@ from .failover_dialogue import FailoverDialogue
 from .failover_hearing import FailoverSpeechToText
 from .failover_speaking import FailoverTextToSpeech
 from .order import Order
-from .roster import DIALOGUE, SPEECH_TO_TEXT, TEXT_TO_SPEECH, EngineOptions
+from .roster import CHAT, DIALOGUE, SPEECH_TO_TEXT, TEXT_TO_SPEECH, EngineOptions
 from .speech import Dialogue, EngineError, Report, SpeechToText, TextToSpeech, unreported
 
 Made = Callable[[str, str], Any]
@@ -50,12 +50,15 @@ class CallEngines:
         names, trouble = self._order.candidates(kind, name, language)
         if not names:
             raise EngineError(trouble)
-        return [self._candidate(kind, each) for each in names]
+        return [self._candidate(kind, each, name) for each in names]
 
-    def _candidate(self, kind: str, name: str) -> Candidate[Any]:
+    def _candidate(self, kind: str, name: str, wanted: str) -> Candidate[Any]:
         line = roster.listing(kind, name)
         assert line is not None, "only engines that are there stand in order"
+        version = line.version(self._options)
+        if (kind, name) == (DIALOGUE, CHAT):  # It has a model for each name that means it.
+            version = self._options.chat.model_of(wanted)
         return Candidate(
-            name, line.version(self._options), partial(self._made, kind, name),
+            name, version, partial(self._made, kind, name),
             languages=line.languages, patience_ms=line.patience_ms, continues=line.continues,
         )  # fmt: skip

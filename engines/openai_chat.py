@@ -75,6 +75,10 @@ class ChatOptions:
         ours = urlsplit(self.base_url or OPENAI_URL).hostname == urlsplit(OPENAI_URL).hostname
         return "none" if ours and _THOUGHTLESS.match(model) else ""
 
+    def model_of(self, name: str) -> str:
+        """The model that this name means."""
+        return self.models.get(name, self.model)
+
     @property
     def missing(self) -> str:
         """What must still be configured, in words; empty: nothing."""
@@ -124,7 +128,7 @@ class ChatDialogue:
     async def respond(
         self, history: Sequence[Entry], settings: EngineSettings
     ) -> AsyncGenerator[DialogueOutput, None]:
-        model = self._options.models.get(settings.dialogue, self._options.model)
+        model = self._options.model_of(settings.dialogue)
         request: Message = {
             "model": model, "messages": messages_of(history, settings), "stream": True,
             "stream_options": {"include_usage": True}, **tool_fields(settings),
