@@ -63,7 +63,7 @@ test-live: $(VENV)/installed-test
 	$(BIN)/pytest -rA tests/live/live.py
 
 bench: $(VENV)/installed-test
-	$(BIN)/voice-server bench
+	$(BIN)/voice-server bench $(if $(SPEECH_DATA),--speech "$(SPEECH_DATA)")
 
 clean:
 	rm -rf $(VENV) $(SDKS) $(NODE_MODULES) build *.egg-info

@@ -6,8 +6,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 
+from .drawing import line, picture, text
 from .figures import Figures
 from .interruptions import Reactions, Spread
 from .peers import PEERS
@@ -44,22 +44,16 @@ def svg(rows: Sequence[Figures], reactions: Sequence[Reactions] = ()) -> str:
         parts += _draw(curve, calls_max)
         parts += _legend(curve, index)
     parts += _panel(reactions) if reactions else []
-    body = "\n".join(parts)
     height = HEIGHT + (2 * len(reactions) * _LINE + 100 if reactions else 0)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
-        f'font-family="sans-serif" font-size="12" role="img">\n'
-        f"<title>Added latency, p95, against calls on one core</title>\n"
-        f'<rect width="{WIDTH}" height="{height}" fill="white"/>\n{body}\n</svg>\n'
-    )
+    return picture("Added latency, p95, against calls on one core", WIDTH, height, parts)
 
 
 def _panel(reactions: Sequence[Reactions]) -> Iterable[str]:
     top, bottom = HEIGHT + 50, HEIGHT + 60 + 2 * len(reactions) * _LINE
-    yield _text(LEFT, HEIGHT + 28, "Reactions in ms: p50 and p95, a line to the longest", size=15)
+    yield text(LEFT, HEIGHT + 28, "Reactions in ms: p50 and p95, a line to the longest", size=15)
     for ms in range(0, _REACTION_MS_MAX + 1, _REACTION_TICK_MS):
-        yield _line(_reaction_x(ms), top, _reaction_x(ms), bottom, "#e0e0e0")
-        yield _text(_reaction_x(ms), bottom + 16, str(ms), anchor="middle")
+        yield line(_reaction_x(ms), top, _reaction_x(ms), bottom, "#e0e0e0")
+        yield text(_reaction_x(ms), bottom + 16, str(ms), anchor="middle")
     for index, row in enumerate(reactions):
         y, name, colour = top + 20 + 2 * index * _LINE, NAMES[row.transport], _OURS[row.transport]
         until, bar_ms = STOPPED_BY[row.transport], STOPS_MS_MAX[row.transport]
@@ -69,11 +63,11 @@ def _panel(reactions: Sequence[Reactions]) -> Iterable[str]:
 
 
 def _reaction(label: str, found: Spread, bar_ms: float, y: float, colour: str) -> Iterable[str]:
-    yield _text(_LABELS - 10, y + 4, label, anchor="end", size=11)
-    yield _line(_reaction_x(bar_ms), y - 10, _reaction_x(bar_ms), y + 10, "#c62828")
+    yield text(_LABELS - 10, y + 4, label, anchor="end", size=11)
+    yield line(_reaction_x(bar_ms), y - 10, _reaction_x(bar_ms), y + 10, "#c62828")
     if found.count:
         x50, x95 = _reaction_x(found.p50_ms), _reaction_x(found.p95_ms)
-        yield _line(x50, y, _reaction_x(found.max_ms), y, colour)
+        yield line(x50, y, _reaction_x(found.max_ms), y, colour)
         yield f'<circle cx="{x50:.1f}" cy="{y}" r="3" fill="{colour}"/>'
         yield f'<circle cx="{x95:.1f}" cy="{y}" r="5" fill="{colour}"/>'
 
@@ -116,19 +110,19 @@ def _y(ms: float) -> float:
 
 
 def _frame(calls_max: int) -> Iterable[str]:
-    yield _text(LEFT, 28, "Added latency, p95 in ms, against calls on one core", size=15)
+    yield text(LEFT, 28, "Added latency, p95 in ms, against calls on one core", size=15)
     right = WIDTH - RIGHT
     for ms in _TICKS_MS:
-        yield _line(LEFT, _y(ms), right, _y(ms), "#e0e0e0")
-        yield _text(LEFT - 8, _y(ms) + 4, f"{ms:,}", anchor="end")
+        yield line(LEFT, _y(ms), right, _y(ms), "#e0e0e0")
+        yield text(LEFT - 8, _y(ms) + 4, f"{ms:,}", anchor="end")
     ticks = [n for n in (1, 2, 5, 10, 20, 40, 100, 200, 500, 1_000, 2_000) if n <= calls_max]
     for calls in ticks:
         x = _x(calls, calls_max)
-        yield _line(x, HEIGHT - BOTTOM, x, HEIGHT - BOTTOM + 5, "#555")
-        yield _text(x, HEIGHT - BOTTOM + 20, str(calls), anchor="middle")
-    yield _line(LEFT, HEIGHT - BOTTOM, right, HEIGHT - BOTTOM, "#555")
-    yield _text((LEFT + right) / 2, HEIGHT - 20, "calls", anchor="middle")
-    yield _text(WIDTH - RIGHT + 20, HEIGHT - 20, "dashed: measured earlier, elsewhere", size=10)
+        yield line(x, HEIGHT - BOTTOM, x, HEIGHT - BOTTOM + 5, "#555")
+        yield text(x, HEIGHT - BOTTOM + 20, str(calls), anchor="middle")
+    yield line(LEFT, HEIGHT - BOTTOM, right, HEIGHT - BOTTOM, "#555")
+    yield text((LEFT + right) / 2, HEIGHT - 20, "calls", anchor="middle")
+    yield text(WIDTH - RIGHT + 20, HEIGHT - 20, "dashed: measured earlier, elsewhere", size=10)
 
 
 def _draw(curve: Curve, calls_max: int) -> Iterable[str]:
@@ -142,18 +136,6 @@ def _draw(curve: Curve, calls_max: int) -> Iterable[str]:
 
 def _legend(curve: Curve, index: int) -> Iterable[str]:
     x, y = WIDTH - RIGHT + 20, TOP + 10 + index * 20
-    yield _line(x, y, x + 24, y, curve.colour, dashed=curve.dashed)
+    yield line(x, y, x + 24, y, curve.colour, dashed=curve.dashed)
     yield f'<rect x="{x + 8}" y="{y - 4}" width="8" height="8" fill="{curve.colour}"/>'
-    yield _text(x + 32, y + 4, curve.name)
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, colour: str, *, dashed: bool = False) -> str:
-    dash = ' stroke-dasharray="5 4"' if dashed else ""
-    return (
-        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}"{dash}/>'
-    )
-
-
-def _text(x: float, y: float, said: str, *, anchor: str = "start", size: int = 12) -> str:
-    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}"'
-    return f'<text {place} fill="#333">{escape(said)}</text>'
+    yield text(x + 32, y + 4, curve.name)

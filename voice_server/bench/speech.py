@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from engines.audio import OpusDecoder, wav
 from engines.silero import SileroDetector
@@ -66,7 +67,7 @@ async def prepare(recordings: Sequence[Path], folder: Path, *, pause_ms: int) ->
     detector = SileroDetector()
     await detector.start()
     try:
-        sounds = [read_clip(path) for path in recordings] or [s async for s in _spoken()]
+        sounds = [read_clip(path) for path in recordings] or [s async for s in spoken(SENTENCES)]
         turns = await _write(detector, sounds, folder / "turn", pause_ms, _SPEECH_MS_MAX)
         objections = await _write(detector, sounds, folder / "over", pause_ms, _OBJECTION_MS_MAX)
     finally:
@@ -93,7 +94,17 @@ async def _write(
 def voice_begins_ms(pcm: bytes) -> int:
     """Where speech (16 kHz, with little before it) becomes audible: the first 20 ms that are
     less than 20 dB below its loud parts. `pcm` holds 20 ms at least."""
-    samples = np.frombuffer(pcm, "<i2").astype(np.float64)
+    return _loud(np.frombuffer(pcm, "<i2"))
+
+
+def voice_ends_ms(pcm: bytes) -> int:
+    """Where it can no longer be heard, by the same measure."""
+    samples = np.frombuffer(pcm, "<i2")
+    return samples.size * 1_000 // PCM_RATE_HZ - _loud(samples[::-1])
+
+
+def _loud(sound: npt.NDArray[np.int16]) -> int:
+    samples = sound.astype(np.float64)
     pieces = samples[: samples.size // _PIECE * _PIECE].reshape(-1, _PIECE)
     loudness = np.sqrt(np.mean(pieces**2, axis=1))
     heard = loudness > np.quantile(loudness, _LOUD_SHARE) / 10
@@ -145,8 +156,8 @@ def _through_opus(pcm: bytes) -> bytes:
     return b"".join(decoder.decode(packet) for packet in opus_packets(pcm))
 
 
-async def _spoken() -> AsyncIterator[bytes]:
-    """The sentences in eSpeak NG's voice, 16 kHz."""
+async def spoken(sentences: Sequence[str], language: str = "en") -> AsyncIterator[bytes]:
+    """The sentences in eSpeak NG's voice, 16 kHz. Raises `NoSpeech`."""
     from engines.registry import Registry
     from engines.roster import EngineOptions
 
@@ -154,9 +165,9 @@ async def _spoken() -> AsyncIterator[bytes]:
     try:
         await registry.start()
         voice = registry.voice("espeak")
-        for sentence in SENTENCES:
+        for sentence in sentences:
             decoder = OpusDecoder(PCM_RATE_HZ)
-            speech = voice.synthesize(sentence, voice="", language="en")
+            speech = voice.synthesize(sentence, voice="", language=language)
             async with contextlib.aclosing(speech) as sounds:
                 yield b"".join(
                     [decoder.decode(s.packet) async for s in sounds if isinstance(s, OpusFrame)]

@@ -1,65 +1,53 @@
-"""Measure how many calls one core holds, and how soon a reply yields to a voice: callers with
-real speech against a server whose engines answer at once, each in processes and on cores of
-their own.
+"""Measure engines and calls on this machine: how soon each voice speaks, how soon and how well
+each recogniser hears, where the silence before an answer goes, what the server puts around each
+packet, and how many calls one core holds.
 
-Without --url a fresh server is started for each row, pinned to one core. Only loopback
-addresses are called.
+Without a part everything that is here is measured, in some minutes; who says how calls are to be
+measured wants only those.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
 import os
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import bench_calls, bench_engines
+from .settings import add_set_argument
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from voice_server.bench.figures import Figures
-    from voice_server.bench.interruptions import Reactions
-    from voice_server.bench.run import Plan
-
-HELP = "measure how many calls one core holds, and how soon a reply yields to a voice"
-_CALLS = {"ws": (1, 40), "json": (20,), "webrtc": (1, 15)}
-_RECORDINGS_MAX = 6
+HELP = "measure voices, recognisers, a turn, and how many calls one core holds"
+CALLS = "calls"
 # Into a file the table goes whole.
 _WIDTH = 144
+# More work than this waits for each core, and figures say as much of others as of us.
+_BUSY = 0.5
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "exit codes:\n  0  measured\n  1  a turn, an interruption, a call or a bill was lost\n"
+        "exit codes:\n  0  measured\n  1  a turn, a sentence, a call or a bill was lost\n"
         "  2  wrong use"
     )
-    parser.add_argument("--calls", help="numbers of calls, such as 1,10,40 (default: a ladder)")
-    parser.add_argument(
-        "--transport", default="ws,json,webrtc", help="of ws, json, webrtc (default: all)"
-    )
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each row (default: 10)")
-    parser.add_argument(
-        "--interruptions", type=int, default=28, help="on each transport; 0: none (default: 28)"
-    )
-    parser.add_argument(
-        "--audio", type=Path, action="append", default=[], metavar="PATH",
-        help="a recording, or a folder of them, to speak with (default: eSpeak NG speaks)",
-    )  # fmt: skip
-    parser.add_argument("--url", default="", help="a server that runs on this machine already")
-    parser.add_argument("--key", default="", help="its API key")
-    parser.add_argument("--seed", type=int, default=1, help="of the callers' choices")
+    parts = ", ".join((*bench_engines.PARTS, CALLS))
+    parser.add_argument("part", nargs="*", metavar="PART", help=f"of {parts} (default: all)")
+    bench_engines.arguments(parser)
+    bench_calls.arguments(parser)
     parser.add_argument("--output", type=Path, default=Path("bench-results"), metavar="FOLDER",
-                        help="for bench.json and bench.svg (default: bench-results)")  # fmt: skip
+                        help="for tables and pictures (default: bench-results)")  # fmt: skip
+    add_set_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from engines.audio import BadAudio
-    from voice_server.bench.run import NotLoopback, loopback
+    from voice_server.bench.run import NotLoopback
     from voice_server.bench.speech import NoSpeech
     from voice_server.client.caller import CallFailed
 
@@ -67,103 +55,52 @@ def run(options: argparse.Namespace) -> int:
     if not console.is_terminal:
         console.width = _WIDTH
     try:
-        points = _points(options)
-        if options.url:
-            loopback(options.url)
-        with tempfile.TemporaryDirectory(prefix="voice-bench-") as folder:
-            measured = asyncio.run(_measure(options, points, Path(folder), console))
+        parts = _parts(options)
+        for part in parts:
+            _check(part, options)
+        _look_around(console)
+        # One after another: two parts at once would measure each other.
+        sound = [_measure(part, options, console) for part in parts]
     except (NotLoopback, NoSpeech, BadAudio, ValueError, OSError) as error:
         print(f"voice-server bench: {error}", file=sys.stderr)
         return 2
     except CallFailed as error:
         print(f"voice-server bench: {error}", file=sys.stderr)
         return 1
-    _write(options.output, *measured, console)
-    return 0 if all(row.is_sound for rows in measured for row in rows) else 1
+    return 0 if all(sound) else 1
 
 
-async def _measure(
-    options: argparse.Namespace, points: tuple[tuple[str, int], ...], folder: Path, console: Console
-) -> tuple[list[Figures], list[Reactions]]:
-    from voice_server.bench.run import SILENCE_MS, Plan, cores
-    from voice_server.bench.speech import prepare
-
-    console.print("Preparing speech …", style="dim")
-    speech = await prepare(_recordings(options.audio), folder, pause_ms=SILENCE_MS)
-    found = cores(sorted(os.sched_getaffinity(0)))
-    told = f"Server on core {found.server}, callers on {', '.join(map(str, found.callers))}."
-    if found.shared:
-        told += " There is only one core: the callers slow the server down."
-    console.print(told, style="dim")
-    plan = Plan(
-        points, options.seconds, speech, options.interruptions,
-        options.url, options.key, options.seed,
-    )  # fmt: skip
-    return await _rows(plan, console)
+def _check(part: str, options: argparse.Namespace) -> None:
+    """Refuse wrong use before anything is measured. Raises `ValueError` and `NotLoopback`."""
+    if part == CALLS:
+        bench_calls.check(options)
+    else:
+        bench_engines.check(options)
 
 
-async def _rows(plan: Plan, console: Console) -> tuple[list[Figures], list[Reactions]]:
-    from voice_server.bench.report import show
-    from voice_server.bench.run import measure, measure_reactions
-
-    rows, reactions = [], []
-    with console.status("…") as status:
-
-        def told(what: str) -> None:
-            status.update(f"Measuring {what} …")
-
-        async for row in measure(plan, told):
-            rows.append(row)
-            console.print(f"  {row.transport} {row.calls}: p95 {row.p95_ms:.0f} ms", style="dim")
-        async for each in measure_reactions(plan, told):
-            reactions.append(each)
-            found = f"{each.obeyed} of {each.interruptions}, p95 {each.stops.p95_ms:.0f} ms"
-            console.print(f"  {each.transport} interruptions obeyed: {found}", style="dim")
-    show(console, rows, reactions)
-    return rows, reactions
+def _measure(part: str, options: argparse.Namespace, console: Console) -> bool:
+    with tempfile.TemporaryDirectory(prefix="voice-bench-") as folder:
+        if part == CALLS:
+            return bench_calls.measure(options, Path(folder), console)
+        return bench_engines.measure(part, options, Path(folder), console)
 
 
-def _points(options: argparse.Namespace) -> tuple[tuple[str, int], ...]:
-    """What to measure, refused where it would be endless. Raises `ValueError`."""
-    from voice_server.bench.run import CALLS_MAX, INTERRUPTIONS_MAX, SECONDS_MAX, TRANSPORTS
-
-    if not 0 <= options.interruptions <= INTERRUPTIONS_MAX:
-        raise ValueError(f"--interruptions must be from 0 to {INTERRUPTIONS_MAX}")
-    if not 0 < options.seconds <= SECONDS_MAX:
-        raise ValueError(f"--seconds must be more than 0 and at most {SECONDS_MAX}")
-    transports = [name.strip() for name in options.transport.split(",") if name.strip()]
-    if not transports or set(transports) - set(TRANSPORTS):
-        raise ValueError(f"--transport is a list of {', '.join(TRANSPORTS)}")
-    given = None
-    if options.calls is not None:
-        given = [int(number) for number in options.calls.split(",")]
-        if not given or not all(0 < number <= CALLS_MAX for number in given):
-            raise ValueError(f"--calls are numbers from 1 to {CALLS_MAX}")
-    return tuple((name, calls) for name in transports for calls in given or _CALLS[name])
+def _parts(options: argparse.Namespace) -> tuple[str, ...]:
+    """What to measure, in our order. Raises `ValueError`."""
+    known = (*bench_engines.PARTS, CALLS)
+    if unknown := set(options.part) - set(known):
+        raise ValueError(f"there is no part {', '.join(sorted(unknown))}; of {', '.join(known)}")
+    if not options.part and bench_calls.are_wanted(options):
+        return (CALLS,)
+    return tuple(part for part in known if not options.part or part in options.part)
 
 
-def _recordings(given: list[Path]) -> list[Path]:
-    """The files named, and of each folder the first few."""
-    found: list[Path] = []
-    for path in given:
-        if path.is_dir():
-            suffixes = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a"}
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in suffixes)
-            found += inside[:_RECORDINGS_MAX]
-        else:
-            found.append(path)
-    if given and not found:
-        raise ValueError("--audio names no recording")
-    return found
+def _look_around(console: Console) -> None:
+    """Say so where the machine has other things to do."""
+    cores, (load, *_) = len(os.sched_getaffinity(0)), os.getloadavg()
+    if load > _BUSY * cores:
+        console.print(
+            f"The machine is busy with other things (load {load:.1f} on {cores} cores): trust "
+            "ratios and not milliseconds.", style="yellow",
+        )  # fmt: skip
 
-
-def _write(
-    folder: Path, rows: list[Figures], reactions: list[Reactions], console: Console
-) -> None:
-    from voice_server.bench.picture import svg
-    from voice_server.bench.report import as_json
-
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "bench.json").write_text(json.dumps(as_json(rows, reactions), indent=2))
-    (folder / "bench.svg").write_text(svg(rows, reactions))
-    console.print(f"Written: {folder / 'bench.json'} and {folder / 'bench.svg'}", style="dim")
