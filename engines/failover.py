@@ -39,8 +39,9 @@ INBOX_MAX = 16
 AVOIDED_MS = 10_000
 # Whoever is told so late that the time is over gives the engine as long again.
 HELD_UP_MS = 100
-# An engine that has not gone after so long is told again, which ends its farewells.
-FAREWELL_S = 0.3
+# An engine that has not gone after so long is told again, which ends its farewells; after so many
+# times it never will, and nobody waits for it any more.
+FAREWELL_S, FAREWELLS_MAX = 0.3, 10
 
 
 def monotonic_ms() -> int:
@@ -112,9 +113,10 @@ class Terms:
 
 
 class Failover(Generic[E]):
-    """The engines of a role in the order of preference."""
+    """The engines of a role in the order of preference. `says`: what they may answer."""
 
     role = ""
+    says: tuple[type, ...] = (object,)
 
     def __init__(self, candidates: Sequence[Candidate[E]], terms: Terms) -> None:
         self.candidates, self.terms = tuple(candidates), terms
@@ -219,6 +221,8 @@ class Work(Generic[E, T]):
         try:
             async with contextlib.aclosing(make(asked.candidate)) as stream:
                 async for each in stream:
+                    if not isinstance(each, self._owner.says):
+                        raise TypeError(f"it answered with {type(each)}")
                     await self._inbox.put((asked, each))
         except EngineError as failure:
             error = failure
@@ -337,12 +341,17 @@ def _plain(error: Exception) -> str:
 async def gone(tasks: Sequence[asyncio.Task[None]]) -> None:
     """Wait until tasks that were cancelled have ended, even when told not to wait."""
     told: asyncio.CancelledError | None = None
+    farewells = 0
     while left := [task for task in tasks if not task.done()]:
+        if farewells == FAREWELLS_MAX:
+            logger.error("an engine does not go when it is told to; it is left where it is")
+            break
         try:
             _, left_behind = await asyncio.wait(left, timeout=FAREWELL_S)
         except asyncio.CancelledError as cancelled:
             told = cancelled
         else:
+            farewells += 1
             for task in left_behind:
                 task.cancel()
     if told is not None:

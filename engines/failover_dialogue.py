@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from .continuing import Seam, WholeWords, going_on
 from .failover import Asked, Candidate, Ended, Failover, Terms, Work
@@ -44,6 +45,7 @@ class FailoverDialogue(Failover[Dialogue]):
     """A `Dialogue`. What a reply `Spent` is told to the report and not given on."""
 
     role = "dialogue"
+    says = get_args(DialogueOutput)
 
     def __init__(
         self, candidates: Sequence[Candidate[Dialogue]], terms: Terms,

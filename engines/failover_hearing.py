@@ -32,6 +32,7 @@ class FailoverSpeechToText(Failover[SpeechToText]):
     """A `SpeechToText`."""
 
     role = "speech_to_text"
+    says = (Transcript,)
 
     def __init__(
         self, candidates: Sequence[Candidate[SpeechToText]], terms: Terms,

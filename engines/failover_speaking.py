@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
+from typing import get_args
 
 from .failover import Asked, Candidate, Ended, Failover, Terms, Work
 from .hedging import Race
@@ -62,6 +63,7 @@ class FailoverTextToSpeech(Failover[TextToSpeech]):
     What a text `Spent` is told to the report and not given on."""
 
     role = "text_to_speech"
+    says = get_args(SpeechOutput)
 
     def __init__(
         self, candidates: Sequence[Candidate[TextToSpeech]], terms: Terms,
