@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .finding import OK, PROBLEM, WARNING, Finding
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from engines.speech import PcmFrame
     from voice_server.config import Config
 
+_TITLES = {
+    "speech_to_text": "recogniser", "dialogue": "dialogue", "text_to_speech": "voice",
+    "speech_to_speech": "conversation",
+}  # fmt: skip
 _SENTENCE = "Hello, how are you today?"
 _MODELS = "voice-server models pull base"
 _CHAT = "To talk with a chat model: VOICE_SERVER_DIALOGUE=openai and VOICE_SERVER_CHAT_API_KEY."
@@ -25,18 +30,28 @@ _CHAT_REMEDY = (
 
 
 async def check_voice(config: Config) -> list[Finding]:
+    """Each configured voice says a sentence; with a vendor that costs a fraction of a cent."""
+    from engines.roster import split
+
+    names = split(config.text_to_speech)
+    return _graded([await _check_voice(config, name) for name in names])
+
+
+async def _check_voice(config: Config, name: str) -> Finding:
+    from engines.roster import TEXT_TO_SPEECH
     from engines.speech import EngineError
 
+    if missing := _missing(config, TEXT_TO_SPEECH, name):
+        return missing
     try:
-        async with _started(config, speaks=config.text_to_speech) as registry:
-            spoken_ms = len(await _spoken(registry, config.text_to_speech)) * 32
+        async with _started(config, speaks=name) as registry:
+            spoken_ms = len(await _spoken(registry, name)) * 32
     except EngineError as error:
-        remedy = "Reinstall espeakng-loader, or choose another VOICE_SERVER_TEXT_TO_SPEECH."
-        return [Finding(PROBLEM, "voice", f"{config.text_to_speech}: {error}", remedy)]
+        return Finding(PROBLEM, "voice", f"{name}: {error}", _remedy(TEXT_TO_SPEECH, name))
     if spoken_ms < 500:
-        said = f"{config.text_to_speech} made {spoken_ms} ms of sound for a sentence"
-        return [Finding(PROBLEM, "voice", said, "Reinstall espeakng-loader.")]
-    return [Finding(OK, "voice", f"{config.text_to_speech} speaks")]
+        said = f"{name} made {spoken_ms} ms of sound for a sentence"
+        return Finding(PROBLEM, "voice", said, _remedy(TEXT_TO_SPEECH, name))
+    return Finding(OK, "voice", f"{name} speaks")
 
 
 async def check_detector(config: Config) -> list[Finding]:
@@ -63,29 +78,37 @@ async def check_detector(config: Config) -> list[Finding]:
 
 
 async def check_recogniser(config: Config) -> list[Finding]:
-    from engines.registry import Registry
-    from engines.roster import LANGUAGES, EngineOptions
+    """Each configured recogniser hears a sentence, and every language is heard by somebody."""
+    from engines.order import Order
+    from engines.roster import AUTO, LANGUAGES, SPEECH_TO_TEXT
+    from voice_server.web.house import engine_options
 
-    options = EngineOptions(whisper_model=config.whisper_model, models_dir=config.models_dir)
-    registry, found = Registry(options), []
+    order, usual = Order(engine_options(config)), LANGUAGES[0]
+    kind, found = SPEECH_TO_TEXT, list[Finding]()
+    usable, _ = order.candidates(kind, "", usual)
+    named = [name for name in order.configured(kind) if name != AUTO]
+    for name in dict.fromkeys([*named, *usable]):
+        notice = order.hears(name, usual)[1]
+        missing = _missing(config, kind, name)
+        found.append(missing or await _check_ears(config, name, notice))
+    found = _graded(found)
     for language in LANGUAGES:
-        name, notice = registry.order.hears(config.speech_to_text, language)
-        if name and language == LANGUAGES[0]:
-            found.append(await _check_ears(config, name, notice))
-        elif not name:
-            level = PROBLEM if language == LANGUAGES[0] else WARNING
+        name, notice = order.hears(config.speech_to_text, language)
+        if not name and (language != usual or not found):
+            level = PROBLEM if language == usual else WARNING
             found.append(Finding(level, "recogniser", f"{language}: {notice}"))
     return found
 
 
 async def _check_ears(config: Config, name: str, notice: str) -> Finding:
+    from engines.roster import SPEECH_TO_TEXT
     from engines.speech import EngineError
 
     try:
         async with _started(config, hears=name) as registry:
             heard = await _heard(registry, name, await _spoken(registry, "espeak"))
     except EngineError as error:
-        remedy = f"Reinstall it, or pull other weights: {_MODELS}."
+        remedy = _remedy(SPEECH_TO_TEXT, name)
         return Finding(PROBLEM, "recogniser", f"{name}: {error}", remedy)
     said = f"{name} heard {heard!r} for {_SENTENCE!r}"
     if not heard:
@@ -105,15 +128,66 @@ async def check_whisper(config: Config) -> list[Finding]:
     return [Finding(level, "Whisper", said, remedy)]
 
 
+async def check_conversation(config: Config) -> list[Finding]:
+    """The engine that hears and speaks at once, where one is configured: its vendor is asked for
+    its models, which costs nothing."""
+    from engines.openai_chat import ChatDialogue, ChatOptions
+    from engines.roster import SPEECH_TO_SPEECH, split
+    from engines.speech import EngineError
+
+    found = list[Finding]()
+    for name in split(config.speech_to_speech):
+        if missing := _missing(config, SPEECH_TO_SPEECH, name):
+            found.append(missing)
+            continue
+        if name != "openai-realtime":
+            found.append(Finding(OK, _TITLES[SPEECH_TO_SPEECH], f"{name} is configured"))
+            continue
+        model = config.openai_realtime_model
+        key = config.openai_api_key.get_secret_value()
+        asked = ChatDialogue(ChatOptions(config.openai_base_url, key, model))
+        try:
+            known = await asked.models()
+        except EngineError as error:
+            remedy = _remedy(SPEECH_TO_SPEECH, name)
+            found.append(Finding(WARNING, _TITLES[SPEECH_TO_SPEECH], f"{name}: {error}", remedy))
+        else:
+            listed = model in known
+            said = f"{name}: the vendor {'lists' if listed else 'does not list'} {model}"
+            remedy = "" if listed else "Set VOICE_SERVER_OPENAI_REALTIME_MODEL."
+            level = OK if listed else WARNING
+            found.append(Finding(level, _TITLES[SPEECH_TO_SPEECH], said, remedy))
+        finally:
+            await asked.close()
+    return found
+
+
 async def check_dialogue(config: Config) -> list[Finding]:
     """What answers; a chat server is asked for its models, which costs nothing."""
+    from engines.roster import CHAT, split
+
+    names = split(config.dialogue)
+    found = [await _check_mind(config, name) for name in names if name != CHAT]
+    if CHAT in names or config.chat_models:
+        found += await _check_chat(config, chosen=CHAT in names)
+    return _graded(found)
+
+
+async def _check_mind(config: Config, name: str) -> Finding:
+    from engines.speech import EngineError
+
+    try:
+        async with _started(config, thinks=name):
+            return Finding(OK, "dialogue", f"{name} needs no key", _CHAT)
+    except EngineError as error:
+        return Finding(PROBLEM, "dialogue", f"{name}: {error}", _CHAT)
+
+
+async def _check_chat(config: Config, *, chosen: bool) -> list[Finding]:
     from engines.openai_chat import ChatDialogue
     from engines.speech import EngineError
     from voice_server.web.house import chat_options
 
-    chosen = config.dialogue == "openai"
-    if not chosen and not config.chat_models:
-        return [Finding(OK, "dialogue", f"{config.dialogue} needs no key", _CHAT)]
     level, options = PROBLEM if chosen else WARNING, chat_options(config)
     if options.missing:
         said, _, remedy = options.missing.partition(": ")
@@ -159,18 +233,50 @@ async def check_turns(config: Config) -> list[Finding]:
     return [Finding(OK, "end of turn", f"Smart Turn judged a sentence ({chance:.2f})")]
 
 
+def _missing(config: Config, kind: str, name: str) -> Finding | None:
+    """What keeps an engine from being used here, as its line in the roster says."""
+    from engines.roster import SPEECH_TO_SPEECH, listing
+    from voice_server.web.house import engine_options
+
+    line = listing(kind, name)
+    why = "" if line is None else line.missing(engine_options(config))
+    if not why:
+        return None
+    # Without an engine that does all at once, the others do it.
+    level = WARNING if kind == SPEECH_TO_SPEECH else PROBLEM
+    return Finding(level, _TITLES[kind], f"{name} cannot be used here", why)
+
+
+def _remedy(kind: str, name: str) -> str:
+    from engines.roster import OURS, listing
+
+    line = listing(kind, name)
+    if line is not None and line.owner != OURS:
+        return f"Check the key and the address of {line.owner}, and that it can be reached."
+    if kind == "speech_to_text":
+        return f"Reinstall it, or pull other weights: {_MODELS}."
+    return "Reinstall it, or choose another VOICE_SERVER_TEXT_TO_SPEECH."
+
+
+def _graded(found: list[Finding]) -> list[Finding]:
+    """What is wrong with one engine of a role is no problem while another does the work."""
+    if all(finding.level == PROBLEM for finding in found):
+        return found
+    return [replace(each, level=WARNING) if each.level == PROBLEM else each for each in found]
+
+
 @contextlib.asynccontextmanager
 async def _started(
-    config: Config, *, hears: str = "scripted", speaks: str = "espeak"
+    config: Config, *, hears: str = "scripted", thinks: str = "tutor", speaks: str = "espeak"
 ) -> AsyncIterator[Registry]:
     """The engines of a check, ready. Raises `EngineError`."""
     from engines.registry import Registry
-    from engines.roster import EngineOptions
+    from voice_server.web.house import engine_options
 
-    options = EngineOptions(
-        speech_to_text=hears, text_to_speech=speaks, whisper_model=config.whisper_model,
-        models_dir=config.models_dir,
-    )  # fmt: skip
+    options = replace(
+        engine_options(config), speech_to_text=hears, dialogue=thinks, text_to_speech=speaks,
+        speech_to_speech="",
+    )
     registry = Registry(options)
     try:
         await registry.start()

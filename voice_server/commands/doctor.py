@@ -44,6 +44,7 @@ def run(options: argparse.Namespace) -> int:
 async def examine(config: Config, console: Console) -> list[Finding]:
     """Run all checks at once; show each when it is done. Findings come in the checks' order."""
     from .check_engines import (
+        check_conversation,
         check_detector,
         check_dialogue,
         check_recogniser,
@@ -61,7 +62,7 @@ async def examine(config: Config, console: Console) -> list[Finding]:
         "Redis": check_redis, "port": check_port, "TLS": check_tls, "microphone": check_microphone,
         "ICE": check_ice, "voice": check_voice, "voice activity": check_detector,
         "recogniser": check_recogniser, "Whisper": check_whisper, "dialogue": check_dialogue,
-        "end of turn": check_turns,
+        "conversation": check_conversation, "end of turn": check_turns,
     }  # fmt: skip
     waiting = set(checks)
     with console.status("") as status:

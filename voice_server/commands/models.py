@@ -48,15 +48,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _list(config: Config, console: Console) -> int:
     from engines.registry import Registry
-    from engines.roster import EngineOptions
+    from voice_server.web.house import engine_options
 
-    registry = Registry(
-        EngineOptions(
-            speech_to_text=config.speech_to_text, dialogue=config.dialogue,
-            text_to_speech=config.text_to_speech, whisper_model=config.whisper_model,
-            models_dir=config.models_dir,
-        )
-    )  # fmt: skip
+    registry = Registry(engine_options(config))
     console.print(_languages(registry, config))
     console.print(_weights(config))
     console.print(_turns(config), soft_wrap=True)
@@ -68,14 +62,19 @@ def _list(config: Config, console: Console) -> int:
 def _languages(registry: Registry, config: Config) -> Table:
     from rich.table import Table
 
-    from engines.roster import LANGUAGES
+    from engines.roster import DIALOGUE, LANGUAGES, SPEECH_TO_TEXT, TEXT_TO_SPEECH
+
+    def asked(kind: str, language: str = "") -> str:
+        names, _ = registry.order.candidates(kind, "", language)
+        return ", ".join(names) or "–"
 
     table = Table(title="Languages")
     for title in ("language", "heard by", "spoken by", "answered by", "notice"):
         table.add_column(title)
     for language in LANGUAGES:
-        heard, notice = registry.order.hears(config.speech_to_text, language)
-        table.add_row(language, heard or "–", config.text_to_speech, config.dialogue, notice)
+        _, notice = registry.order.hears(config.speech_to_text, language)
+        heard = asked(SPEECH_TO_TEXT, language)
+        table.add_row(language, heard, asked(TEXT_TO_SPEECH), asked(DIALOGUE), notice)
     return table
 
 
