@@ -10,6 +10,8 @@ import pytest
 
 from tests.commands.calling import voice_server
 
+ENGINE_PARTS = ("voices", "recognisers", "turn", "path")
+
 
 @pytest.mark.parametrize("transport", ["ws", "json", "webrtc"])
 async def test_two_calls(transport: str, tmp_path: Path) -> None:
@@ -49,6 +51,31 @@ async def test_a_caller_who_interrupts(transport: str, tmp_path: Path) -> None:
     assert ElementTree.fromstring(picture) is not None and until in picture
 
 
+async def test_engines_and_a_turn(tmp_path: Path) -> None:
+    """All parts but calls in one go, with the engines that need no key."""
+    out = tmp_path / "out"
+    said = await voice_server(
+        "bench", "voices", "recognisers", "turn", "path", "--engines", "espeak,sphinx,kokoro",
+        "--clips", "1", "--questions", "1", "--output", out, "--set",
+        f"models_dir={tmp_path}", cwd=tmp_path,
+    )  # fmt: skip
+    found = {part: json.loads((out / f"{part}.json").read_text()) for part in ENGINE_PARTS}
+    (espeak,) = found["voices"]["voices"]
+    assert espeak["name"] == "espeak" and espeak["first"]["p50_ms"] > 0
+    assert found["voices"]["absent"][0]["name"] == "kokoro" and "absent: kokoro" in said.out
+    (sphinx,) = found["recognisers"]["recognisers"]
+    assert sphinx["clips"] == sphinx["live"] == 1 and sphinx["errors"]["words"] > 0
+    assert found["recognisers"]["normaliser"] in said.out and "eSpeak NG" in said.out
+    turn = found["turn"]["turn"]
+    # On a busy machine a question may be heard as two; then that is said, and nothing is claimed.
+    assert turn["told"]["count"] == 1 or turn["failures"], said.out
+    assert turn["adds_up"] and turn["bills"] == 1 and turn["engines"]["dialogue"] == "tutor"
+    assert said.code == (1 if turn["failures"] or sphinx["failures"] else 0), said.out + said.err
+    for part in ("voices", "recognisers", "turn"):
+        assert ElementTree.parse(out / f"{part}.svg")
+    assert not (out / "bench.json").exists(), "calls were not asked for"
+
+
 async def test_other_machines_are_not_loaded(tmp_path: Path) -> None:
     said = await voice_server("bench", "--url", "http://192.0.2.1:8000", cwd=tmp_path)
     assert said.code == 2 and "loopback" in said.err
@@ -58,7 +85,9 @@ async def test_other_machines_are_not_loaded(tmp_path: Path) -> None:
     "arguments",
     [["--calls", "0"], ["--calls", "1,x"], ["--transport", "smoke"], ["--seconds", "0"],
      ["--seconds", "nan"], ["--calls", "999999"], ["--interruptions", "-1"],
-     ["--audio", "/nowhere.wav", "--calls", "1"]],
+     ["--audio", "/nowhere.wav", "--calls", "1"], ["smoke"], ["voices", "--engines", "smoke"],
+     ["recognisers", "--clips", "0"], ["turn", "--questions", "0"],
+     ["voices", "--language", "xx"], ["recognisers", "--speech", "/nowhere"]],
 )  # fmt: skip
 async def test_wrong_use_is_refused(arguments: list[str], tmp_path: Path) -> None:
     said = await voice_server("bench", *arguments, cwd=tmp_path)
