@@ -45,7 +45,7 @@ VOICES = (
     "fable", "onyx", "nova",
 )  # fmt: skip
 SPEECH_MODELS = ("gpt-4o-mini-tts", "tts-1", "tts-1-hd")
-CHAT_MODELS = ("gpt-4o-mini", "gpt-4.1-mini")
+CHAT_MODELS = ("gpt-6-luna", "gpt-4o-mini", "gpt-4.1-mini")
 TEXT_CHARS_MAX = 4_096
 # Of the sound that is spoken by default.
 CHAR_MS, SPEECH_CHUNK_MS = 60, 100
@@ -169,6 +169,9 @@ class OpenAIServer(WireServer):
 
     async def _chat(self, asked: Asked, exchange: Exchange, trouble: Trouble) -> None:
         body = self._checked(asked, CompletionCreateParamsStreaming)
+        thinks = str(body["model"]).startswith("gpt-6") and body.get("reasoning_effort") != "none"
+        if body.get("tools") and thinks:
+            raise Wrong("tools need reasoning_effort to be none", "unsupported_parameter")
         await self._stream(exchange, trouble, "text/event-stream", _reply(body, self.answers(body)))
 
     async def _speech(self, asked: Asked, exchange: Exchange, trouble: Trouble) -> None:

@@ -292,8 +292,8 @@ async def test_what_the_vendor_charges_stands_in_the_calls_record(
         await server.closed(call_id)
         told = (await server.client.get(f"/v1/calls/{call_id}/turns")).json()
         (turn,) = told["data"]
-        assert turn["engines"]["speech_to_speech"] == "openai:gpt-realtime"
+        assert turn["engines"]["speech_to_speech"] == f"openai:{OpenAIOptions().realtime_model}"
         uses = {use["role"]: use for use in turn["uses"]}
         # By the public price: 2 tokens in and 4 out of text, and 28 out of sound.
-        assert uses["speech_to_speech"]["cost"] == {"currency": "USD", "micros": 1_864}
+        assert uses["speech_to_speech"]["cost"] == {"currency": "USD", "micros": 1_896}
         assert uses["speech_to_text"]["amounts"]["audio_ms"] > 1_000
