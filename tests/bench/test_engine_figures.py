@@ -125,11 +125,12 @@ def test_every_word_is_shown_by_the_final_at_the_latest(said: Heard) -> None:
 def test_a_recogniser_is_the_sum_of_its_recordings() -> None:
     found = Hearings(
         heard=[heard(partial(900, "good"), final(2_050, "good morning", *WORDS)), heard()],
-        at_once_ms=[(100, 1_000), (500, 2_000)], clips=3, errors=Errors(8, substituted=2),
-        failures=["it fell over", "it fell over"],
+        at_once_ms=[(100, 1_000), (500, 2_000)], cpu_s=0.3, clips=3,
+        errors=Errors(8, substituted=2), failures=["it fell over", "it fell over"],
     )  # fmt: skip
     row = found.figures("sphinx", "", "en")
     assert row.real_time_factor == pytest.approx(0.2) and row.live == 2
+    assert row.cpu_factor == pytest.approx(0.1)
     assert (row.first.count, row.lag.count, row.final.count) == (1, 2, 2)
     assert row.failures == ("it fell over",) and not row.is_sound
     assert row.as_json()["word_error_rate"] == 0.25
@@ -156,9 +157,10 @@ def test_a_voice_is_judged_as_a_call_has_it() -> None:
     other = {
         BARE: spoken(20, 200, 500), DRESSED: spoken(20, 200, 600), WHOLE: spoken(30, 250, 1_000)
     }  # fmt: skip
-    row = voice_figures("espeak", "", "en", [one, other])
+    row = voice_figures("espeak", "", "en", [one, other], cpu_s=0.3)
     assert (row.first.p50_ms, row.first.p95_ms, row.sentences) == (20, 30, 2)
     assert row.real_time_factor == pytest.approx(0.2), "two seconds of sound in 0.4"
+    assert row.cpu_factor == pytest.approx(0.05), "six seconds of sound in all ways"
     assert row.first_ratio == pytest.approx(1.75) and row.took_ratio == pytest.approx(1.375)
     assert row.cpu_us == {BARE: 10, DRESSED: 12, WHOLE: 20} and row.is_sound
 
@@ -172,7 +174,7 @@ def test_a_voice_that_is_asked_once_is_compared_with_nothing() -> None:
 
 def test_a_voice_that_failed_once_is_not_sound() -> None:
     whole = {WHOLE: spoken(1, 2, 3)}
-    assert not voice_figures("a", "", "en", [whole], ["it fell over"]).is_sound
+    assert not voice_figures("a", "", "en", [whole], failures=["it fell over"]).is_sound
     assert not voice_figures("a", "", "en", []).is_sound
 
 

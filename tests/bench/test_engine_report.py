@@ -38,16 +38,16 @@ from voice_server.bench.words import NORMALISER, Errors
 
 NOTHING = Spread(0, math.nan, math.nan, math.nan)
 VOICE = VoiceFigures(
-    "espeak", "", "en", 18, Spread(18, 12.3, 45.6, 50), 0.0123, 1.05, 1.15,
+    "espeak", "", "en", 18, Spread(18, 12.3, 45.6, 50), 0.0123, 0.0456, 1.05, 1.15,
     dict(zip(WAYS, (11.0, 22.0, 33.0), strict=True)),
 )  # fmt: skip
 VENDOR = VoiceFigures(
-    "openai", "tts-9", "en", 6, Spread(6, 321, 654, 700), 0.4, math.nan, math.nan, {},
+    "openai", "tts-9", "en", 6, Spread(6, 321, 654, 700), 0.4, 0.01, math.nan, math.nan, {},
     ("it was asked [too] often",),
 )  # fmt: skip
 EARS = RecogniserFigures(
     "sphinx", "", "en", 6, Spread(6, 812, 934, 999), Spread(50, 1_234, 1_345, 1_400),
-    Spread(6, 45.6, 67.8, 70), 0.25, 24, Errors(200, 30, 10, 10),
+    Spread(6, 45.6, 67.8, 70), 0.25, 0.1234, 24, Errors(200, 30, 10, 10),
 )  # fmt: skip
 ABSENT = Absent("whisper", "Whisper's weights are not here; fetch them with: pull base")
 TURN = turn_figures(
@@ -72,9 +72,10 @@ def row(text: str, name: str) -> list[str]:
 def test_voices() -> None:
     text = shown(lambda console: show_voices(console, [VOICE, VENDOR], [ABSENT]))
     assert row(text, "espeak") == [
-        "espeak", "–", "en", "18", "12.3", "45.6", "0.012", "1.05", "1.15", "11", "22", "33",
+        "espeak", "–", "en", "18", "12.3", "45.6", "0.012", "0.046", "1.05", "1.15", "11",
+        "22", "33",
     ]  # fmt: skip
-    assert row(text, "openai")[-6:] == ["0.400", *"–––––"]
+    assert row(text, "openai")[-6:] == ["0.010", *"–––––"]
     assert "it was asked [too] often" in text, "what an engine says is no markup"
     assert "absent: whisper." in text and "pull base" in text
     assert "absent: whisper." in shown(lambda console: show_voices(console, [], [ABSENT]))
@@ -84,8 +85,8 @@ def test_recognisers_name_the_normaliser_and_the_speech() -> None:
     text = shown(lambda console: show_recognisers(console, [EARS], [ABSENT], "eSpeak NG"))
     assert NORMALISER in text and "eSpeak NG" in text
     assert row(text, "sphinx") == [
-        "sphinx", "–", "6", "812", "934", "1234", "1345", "45.6", "67.8", "0.250", "24", "200",
-        "25.0%",
+        "sphinx", "–", "6", "812", "934", "1234", "1345", "45.6", "67.8", "0.250", "0.123", "24",
+        "200", "25.0%",
     ]  # fmt: skip
     nothing = Hearings().figures("mute", "", "en")
     assert "nan" not in shown(lambda console: show_recognisers(console, [nothing], [], "people"))

@@ -54,7 +54,8 @@ class Spoken:
 @dataclass(frozen=True, slots=True)
 class VoiceFigures:
     """`first`: from asking to the first 20 ms of sound, as a call asks. `real_time_factor`: what
-    a second of sound takes. `first_ratio` and `took_ratio`: what the wrappers make of both, as
+    a second of sound takes; `cpu_factor`: what it costs this machine, which does not depend on
+    what else that does. `first_ratio` and `took_ratio`: what the wrappers make of both, as
     a factor, from pairs of the same sentence. `cpu_us`: this process's work for a packet, by way.
     NaN and nothing where there is no pair: a voice that costs money is only asked once."""
 
@@ -64,6 +65,7 @@ class VoiceFigures:
     sentences: int
     first: Spread
     real_time_factor: float
+    cpu_factor: float
     first_ratio: float
     took_ratio: float
     cpu_us: Mapping[str, float]
@@ -79,20 +81,27 @@ class VoiceFigures:
 
 def voice_figures(
     name: str, version: str, language: str, spoken: Sequence[Mapping[str, Spoken]],
-    failures: Iterable[str] = (),
+    cpu_s: float = math.nan, failures: Iterable[str] = (),
 ) -> VoiceFigures:  # fmt: skip
-    """`spoken`: each sentence, by the ways in which it was spoken."""
+    """`spoken`: each sentence, by the ways in which it was spoken. `cpu_s`: what all of it cost
+    this machine."""
     whole = [each[WHOLE] for each in spoken]
-    sound_us = sum(each.frames for each in whole) * OPUS_FRAME_MS * 1_000
+    sound_us = _sound_us(whole)
+    all_us = _sound_us([each for ways in spoken for each in ways.values()])
     pairs = [(each[BARE], each[WHOLE]) for each in spoken if BARE in each]
     return VoiceFigures(
         name, version, language, len(whole), Spread.of([each.first_us for each in whole]),
         sum(each.took_us for each in whole) / sound_us if sound_us else math.nan,
+        cpu_s * 1e6 / all_us if all_us else math.nan,
         _median([with_.first_us / without.first_us for without, with_ in pairs]),
         _median([with_.took_us / without.took_us for without, with_ in pairs]),
         {way: _cpu_us([each[way] for each in spoken if way in each]) for way in WAYS if pairs},
         tuple(dict.fromkeys(failures))[:FAILURES_MAX],
     )  # fmt: skip
+
+
+def _sound_us(spoken: Iterable[Spoken]) -> int:
+    return sum(each.frames for each in spoken) * OPUS_FRAME_MS * 1_000
 
 
 def _cpu_us(spoken: Sequence[Spoken]) -> float:
@@ -173,7 +182,8 @@ class RecogniserFigures:
     """`first`: from the first word's beginning to the first words shown. `lag`: from a word's end
     to the moment when it is shown. `final`: from the end of the sound to the end of the
     transcript. Each on `live` recordings, heard as they were said. `real_time_factor`: what a
-    second of sound takes when all of it is there. `errors` are those of `clips` recordings."""
+    second of sound takes when all of it is there; `cpu_factor`: what it costs this machine, which
+    does not depend on what else that does. `errors` are those of `clips` recordings."""
 
     name: str
     version: str
@@ -183,6 +193,7 @@ class RecogniserFigures:
     lag: Spread
     final: Spread
     real_time_factor: float
+    cpu_factor: float
     clips: int
     errors: Errors
     failures: tuple[str, ...] = ()
@@ -203,6 +214,8 @@ class Hearings:
     heard: list[Heard] = field(default_factory=list)
     # (how long it took, how long the sound was), where all of it was there at once.
     at_once_ms: list[tuple[float, float]] = field(default_factory=list)
+    # What that cost this machine.
+    cpu_s: float = math.nan
     clips: int = 0
     errors: Errors = field(default_factory=Errors)
     failures: list[str] = field(default_factory=list)
@@ -215,7 +228,8 @@ class Hearings:
             name, version, language, len(self.heard), _spread(firsts),
             _spread([ms for each in self.heard for ms in lags_ms(each)]),
             _spread([final_ms(each) for each in self.heard]),
-            took_ms / sound_ms if sound_ms else math.nan, self.clips, self.errors,
+            took_ms / sound_ms if sound_ms else math.nan,
+            self.cpu_s * 1_000 / sound_ms if sound_ms else math.nan, self.clips, self.errors,
             tuple(dict.fromkeys(self.failures))[:FAILURES_MAX],
         )  # fmt: skip
 

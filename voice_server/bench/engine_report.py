@@ -32,19 +32,20 @@ def show_voices(console: Console, rows: Sequence[VoiceFigures], absent: Sequence
     table = _table(
         "Voices, warm: from the text to the first 20 ms of sound",
         ("voice", "version"),
-        ("language", "sentences", "p50 ms", "p95", "s per s of sound", "first ×", "whole ×",
+        ("language", "sentences", "p50 ms", "p95", "s per s", "CPU-s", "first ×", "whole ×",
          "µs/packet", "dressed", "whole"),
     )  # fmt: skip
     for row in rows:
         table.add_row(
             row.name, row.version or "–", row.language, str(row.sentences),
             _ms(row.first.p50_ms), _ms(row.first.p95_ms), _number(row.real_time_factor, 3),
-            _number(row.first_ratio, 2), _number(row.took_ratio, 2),
+            _number(row.cpu_factor, 3), _number(row.first_ratio, 2), _number(row.took_ratio, 2),
             *[_number(row.cpu_us.get(way, math.nan), 0) for way in (BARE, DRESSED, WHOLE)],
         )  # fmt: skip
     table.caption = (
-        "×: with all that a call puts around the voice, by without; µs: this process's work for a "
-        "packet, of the voice alone, with its words told, and as it stands for others"
+        "s per s: of time for a second of sound, CPU-s: of a core; ×: with all that a call puts "
+        "around the voice, by without;\nµs: this process's work for a packet, of the voice alone, "
+        "with its words told, and as it stands for others"
     )
     _print(console, table, rows, absent)
 
@@ -55,30 +56,29 @@ def show_recognisers(
     table = _table(
         f"Recognisers (ms), given the speech of {source}",
         ("recogniser", "version"),
-        ("live", "first words p50", "p95", "word shown p50", "p95", "final p50", "p95",
-         "s per s of sound", "clips", "words", "wrong"),
+        ("live", "first p50", "p95", "word p50", "p95", "final p50", "p95", "s per s", "CPU-s",
+         "clips", "words", "wrong"),
     )  # fmt: skip
     for row in rows:
         wrong = f"{row.errors.rate:.1%}" if row.errors.words else "–"
         table.add_row(
             row.name, row.version or "–", str(row.live), *_spread(row.first), *_spread(row.lag),
-            *_spread(row.final), _number(row.real_time_factor, 3), str(row.clips),
-            str(row.errors.words), wrong,
+            *_spread(row.final), _number(row.real_time_factor, 3), _number(row.cpu_factor, 3),
+            str(row.clips), str(row.errors.words), wrong,
         )  # fmt: skip
     table.caption = (
-        "first words: from the first word's beginning; word shown: from the word's end, where the "
-        "recogniser says it; final: from the end of the sound\n"
-        f"wrong: word error rate, words normalised by {NORMALISER}"
+        "first: from the first word's beginning to the first words shown; word: from its end, where "
+        "the recogniser says it,\nuntil it is shown; final: from the end of the sound to the end of "
+        "the transcript; s per s: of time for a second of sound,\nCPU-s: of a core; wrong: word "
+        f"error rate, words normalised by {NORMALISER}"
     )
     _print(console, table, rows, absent)
 
 
 def show_turn(console: Console, found: TurnFigures) -> None:
     table = _table(
-        f"Where the silence before an answer goes (ms, {found.told.count} of {found.asked} "
-        "questions answered)",
-        ("part",), ("p50", "p95", "the median turn"),
-    )  # fmt: skip
+        "Where the silence before an answer goes (ms)", ("part",), ("p50", "p95", "a median turn")
+    )
     for part in PARTS:
         spread = found.parts[part]
         median = str(found.median[part]) if found.median else "–"
@@ -87,8 +87,9 @@ def show_turn(console: Console, found: TurnFigures) -> None:
     whole = str(sum(found.median.values())) if found.median else "–"
     table.add_row("the gap, told by the server", *_spread(found.told), whole)
     table.add_row("the gap, as the caller heard it", *_spread(found.heard), "")
-    table.caption = ", ".join(f"{role.replace('_', ' ')}: {n}" for role, n in found.engines.items())
     console.print(table)
+    who = ", ".join(f"{role.replace('_', ' ')} {name}" for role, name in found.engines.items())
+    console.print(f"  {found.told.count} of {found.asked} questions answered; {who}")
     verdict = "[green]yes[/]" if found.adds_up and found.told.count else "[red]no[/]"
     console.print(
         f"  The parts of every turn sum to its gap: {verdict}; what the caller heard differs from "

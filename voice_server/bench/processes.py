@@ -28,6 +28,12 @@ def cost_of(pid: int) -> Cost:
     return Cost(times[1], sum(_children_cpu_s(pid)), _resident_bytes(pid), _waited_s(pid))
 
 
+def spent_s() -> float:
+    """CPU seconds so far of this process and of its living children."""
+    cost = cost_of(os.getpid())
+    return cost.cpu_s + cost.children_cpu_s
+
+
 def _children_cpu_s(pid: int) -> list[float]:
     parents: dict[int, list[tuple[int, float]]] = {}
     for folder in Path("/proc").iterdir():

@@ -25,6 +25,7 @@ from engines.speech import PCM_FRAME_MS, EngineError, PcmFrame, SpeechToText
 from voice_server.client.microphone import now_us
 
 from .engine_figures import Absent, Heard, Hearings, RecogniserFigures, Shown, text_of
+from .processes import spent_s
 from .samples import Sample, evenly
 from .words import errors
 
@@ -89,11 +90,12 @@ async def _all(ears: SpeechToText, samples: Sequence[Sample], *, pays: bool) -> 
     found = Hearings()
     for each in evenly(samples, -(-len(samples) // LIVE_SHARE)):
         await _counted(found, ears, each, live=True, counts=pays)
-    until = time.monotonic() + AT_ONCE_S
+    until, before = time.monotonic() + AT_ONCE_S, spent_s()
     for each in [] if pays else samples:
         if time.monotonic() > until and found.clips:
             break
         await _counted(found, ears, each, live=False, counts=True)
+    found.cpu_s = spent_s() - before
     return found
 
 

@@ -32,6 +32,7 @@ from .engine_figures import (
     VoiceFigures,
     voice_figures,
 )
+from .processes import spent_s
 from .samples import sentences_of
 
 # One round of the sentences is enough where every word costs money.
@@ -78,15 +79,16 @@ async def _measure(
             BARE: registry.undressed(TEXT_TO_SPEECH, name), DRESSED: dressed,
             WHOLE: _whole(name, dressed),
         }  # fmt: skip
-        ours = line.owner == OURS
+        ours, before = line.owner == OURS, spent_s()
         spoken, failures = await _all(
             voices if ours else {WHOLE: voices[WHOLE]}, language, ROUNDS if ours else 1
         )
+        cpu_s = spent_s() - before
     except EngineError as error:
         return Absent(name, str(error))
     finally:
         await registry.close()
-    return voice_figures(name, line.version(options), language, spoken, failures)
+    return voice_figures(name, line.version(options), language, spoken, cpu_s, failures)
 
 
 def _whole(name: str, voice: TextToSpeech) -> TextToSpeech:
