@@ -15,33 +15,47 @@ from typing import Any
 from . import roster
 from .failover import Candidate, Terms
 from .failover_dialogue import FailoverDialogue
-from .failover_hearing import FailoverSpeechToText
-from .failover_speaking import FailoverTextToSpeech
+from .failover_hearing import FailoverSpeechToText, HearingPatience
+from .failover_speaking import FailoverTextToSpeech, SpeakingPatience
 from .order import Order
-from .roster import CHAT, DIALOGUE, SPEECH_TO_TEXT, TEXT_TO_SPEECH, EngineOptions
+from .roster import (
+    CHAT,
+    DIALOGUE,
+    EMBEDDED_VOICE,
+    SPEECH_TO_TEXT,
+    TEXT_TO_SPEECH,
+    EngineOptions,
+)
 from .speech import Dialogue, EngineError, Report, SpeechToText, TextToSpeech, unreported
 
 Made = Callable[[str, str], Any]
 
 
 class CallEngines:
-    """Keeps `speech.Engines`. `made` gives an engine of a kind by its name."""
+    """Keeps `speech.Engines`. `made` gives an engine of a kind by its name. `live`: somebody
+    listens; otherwise nobody is hurried, and no voice stands by that is not configured."""
 
-    def __init__(self, options: EngineOptions, order: Order, made: Made, terms: Terms) -> None:
+    def __init__(
+        self, options: EngineOptions, order: Order, made: Made, terms: Terms, *, live: bool = True
+    ) -> None:
         self._options, self._order, self._made, self._terms = options, order, made, terms
+        self._live = live
 
     def speech_to_text(
         self, name: str, language: str, report: Report = unreported
     ) -> SpeechToText:
         """The recogniser for a language. Raises `EngineError` where nobody understands it."""
         found = self._candidates(SPEECH_TO_TEXT, name, language)
-        return FailoverSpeechToText(found, self._told(report))
+        patience = None if self._live else HearingPatience(None)
+        return FailoverSpeechToText(found, self._told(report), patience)
 
     def dialogue(self, name: str, report: Report = unreported) -> Dialogue:
         return FailoverDialogue(self._candidates(DIALOGUE, name), self._told(report))
 
     def text_to_speech(self, name: str, report: Report = unreported) -> TextToSpeech:
-        return FailoverTextToSpeech(self._candidates(TEXT_TO_SPEECH, name), self._told(report))
+        found = self._candidates(TEXT_TO_SPEECH, name)
+        patience = None if self._live else SpeakingPatience(None, None)
+        return FailoverTextToSpeech(found, self._told(report), patience)
 
     def _told(self, report: Report) -> Terms:
         return replace(self._terms, report=report)
@@ -50,6 +64,9 @@ class CallEngines:
         names, trouble = self._order.candidates(kind, name, language)
         if not names:
             raise EngineError(trouble)
+        if not self._live:
+            wanted = {*self._order.configured(kind), name}
+            names = [each for each in names if each != EMBEDDED_VOICE or each in wanted] or names
         return [self._candidate(kind, each, name) for each in names]
 
     def _candidate(self, kind: str, name: str, wanted: str) -> Candidate[Any]:
@@ -60,5 +77,6 @@ class CallEngines:
             version = self._options.chat.model_of(wanted)
         return Candidate(
             name, version, partial(self._made, kind, name),
-            languages=line.languages, patience_ms=line.patience_ms, continues=line.continues,
+            languages=line.languages, patience_ms=line.patience_ms if self._live else None,
+            continues=line.continues,
         )  # fmt: skip

@@ -12,7 +12,8 @@ import asyncio
 import contextlib
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from typing import Protocol
 
 from . import languages
 from .sentences import SentenceCutter
@@ -23,6 +24,11 @@ FRAMES_WAITING_MAX = 250
 PORTION_CHARS = 256
 # A language tag with something more, as local voices are named: "en-us", "ru+f2".
 _OURS = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]+)*(?:\+\w+)?", re.ASCII)
+
+
+class _Listed(Protocol):
+    @property
+    def name(self) -> str: ...
 
 
 class NothingToSay(EngineError):
@@ -37,13 +43,21 @@ def chosen_voice(engine: TextToSpeech, named: str) -> str:
     """The engine's voice of this name; empty, which is the default of whatever language is
     spoken, for a name of another house's voice. Raises `NoSuchVoice`."""
     knows: Callable[[str], bool] | None = getattr(engine, "knows", None)
-    if not named or knows is None:
+    if not named:
         return ""
+    if knows is None:  # It may say which voices it has.
+        return named if _is_listed(engine, named) else ""
     if knows(named):
         return named
     if _OURS.fullmatch(named) and (len(named) == 2 or not named.isalpha()):
         raise NoSuchVoice(f"there is no voice {named[:40]!r}")
     return ""
+
+
+def _is_listed(engine: TextToSpeech, voice: str, language: str = "") -> bool:
+    """Whether the engine says that it has this voice, and for this language."""
+    voices: Callable[[str], Iterable[_Listed]] | None = getattr(engine, "voices", None)
+    return voices is not None and any(voice == each.name for each in voices(language))
 
 
 def pieces(text: str) -> Iterator[str]:
@@ -58,15 +72,18 @@ def pieces(text: str) -> Iterator[str]:
 async def narrated(
     engine: TextToSpeech, text: str, *, voice: str, language: str, speed: float
 ) -> AsyncGenerator[OpusFrame, None]:
-    """The sound of the text. With no `voice` each piece is spoken in the language of its letters,
-    and in `language` where these tell nothing. Raises `NothingToSay` and `EngineError`."""
+    """The sound of the text. Each piece is spoken in the language of its letters where the
+    `voice` has it, as every one does with no `voice`, and else in `language`. Raises
+    `NothingToSay` and `EngineError`."""
     speaking, spoke = _Speaking(), False
 
     async def speak() -> None:
         for piece in pieces(text):
             await asyncio.sleep(0)  # A piece may make no sound, and thousands of them no pause.
             await speaking.wait_for_room()
-            spoken = _spoken(engine, languages.of_text(piece)) if not voice else ""
+            spoken = _spoken(engine, languages.of_text(piece))
+            if voice and not _is_listed(engine, voice, spoken):
+                spoken = ""
             sounds = engine.synthesize(
                 piece, voice=voice, language=spoken or language, speed=speed
             )

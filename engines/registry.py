@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import logging
 import time
@@ -18,6 +19,7 @@ from . import roster, turn_weights
 from .call_engines import CallEngines
 from .cascade import Cascade
 from .failover import Terms
+from .file_engines import FileEars, FileVoice, Led
 from .health import Health, State
 from .offers import Offers
 from .order import Order
@@ -121,7 +123,11 @@ class Registry:
         await self._shelf.close()
 
     async def ready(self, engine: object) -> None:
-        """Wait until an engine that was given here can work. Raises `EngineError`."""
+        """Wait until an engine that was given here can work. Raises `EngineError`; of several
+        that are as one nobody is to blame before all have been asked."""
+        if isinstance(engine, Led):
+            with contextlib.suppress(EngineError):
+                await self.ready(engine.first)
         for (kind, name), dressed in self._dressed.items():
             if dressed is engine:
                 await self._shelf.ready(self._made(kind, name))
@@ -150,7 +156,22 @@ class Registry:
         """Whether replies may begin before anybody knows the user's words."""
         return bool(self.order.candidates(SPEECH_TO_SPEECH, "")[0])
 
-    # Engines alone, for files.
+    # Engines for files.
+
+    def file_ears(self, name: str, language: str) -> SpeechToText:
+        """Whoever can write down a file, as one. Raises `EngineError`."""
+        first = self.ears(name, language)
+        return FileEars(first, self._for_files().speech_to_text(name, language))
+
+    def file_voice(self, name: str) -> TextToSpeech:
+        """Whoever can speak a text to its end, as one. Raises `EngineError`."""
+        return FileVoice(self.voice(name), self._for_files().text_to_speech(name))
+
+    def _for_files(self) -> CallEngines:
+        terms = Terms(self._health, clock_ms=self._clock_ms)
+        return CallEngines(self._options, self.order, self._asked, terms, live=False)
+
+    # Engines alone.
 
     def ears(self, name: str, language: str) -> SpeechToText:
         """The recogniser itself; nobody stands by. Raises `EngineError`."""

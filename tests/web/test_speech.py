@@ -14,6 +14,9 @@ import pytest
 from openai import AsyncOpenAI
 
 from tests.calls.exchange import eventually
+from tests.vendors.openai_http import OpenAIServer
+from tests.vendors.trouble import Mood, Trouble
+from voice_server.config import Config
 from voice_server.web.errors import Refusal
 from voice_server.web.speech import MEDIA_TYPES, asked_of
 
@@ -250,3 +253,39 @@ def test_what_is_asked_for_has_defaults() -> None:
     assert asked_of({"input": "a", "language": "Russian"}).language == "ru"
     with pytest.raises(Refusal):
         asked_of({})
+
+
+def asks(vendor: OpenAIServer, folder: Path, voices: str) -> Config:
+    return scripted(
+        folder, text_to_speech=voices, openai_api_key=vendor.key,
+        openai_base_url=vendor.base_url, openai_speech_model="gpt-4o-mini-tts",
+    )  # fmt: skip
+
+
+async def test_a_vendors_voices_can_be_chosen(tmp_path: Path) -> None:
+    async with OpenAIServer() as vendor:
+        async with (
+            served(asks(vendor, tmp_path, "openai")) as server,
+            client_of(server.port) as client,
+        ):
+            assert await spoken(client, voice="cedar")
+            assert await spoken(client, voice="nobody")
+        asked = [json.loads(each.body)["voice"] for each in vendor.requests]
+    assert asked == ["cedar", "cedar", "marin", "marin"]  # Two sentences each.
+
+
+@pytest.mark.parametrize("voices", ["openai,scripted", "openai"])
+async def test_a_voice_that_is_configured_stands_by_and_no_other(
+    tmp_path: Path, voices: str
+) -> None:
+    async with (
+        OpenAIServer(mood=Mood(Trouble.LOCKED)) as vendor,
+        served(asks(vendor, tmp_path, voices)) as server,
+        client_of(server.port) as client,
+    ):
+        if "scripted" in voices:
+            assert await spoken(client)
+            return
+        with pytest.raises(openai.APIStatusError) as refused:
+            await spoken(client)
+        assert refused.value.status_code == 422

@@ -58,7 +58,7 @@ async def speech(request: Request) -> Response:
     if house.switchboard.draining:
         raise Refusal(503, "draining", "The server is shutting down.", retry_after_s=10)
     asked = asked_of(await _json(request))
-    engine = house.workshop.voice(house.workshop.order.named("text_to_speech", asked.model))
+    engine = house.workshop.file_voice(house.workshop.order.named("text_to_speech", asked.model))
     with contextlib.ExitStack() as stack:
         stack.enter_context(house.speeches.one())
         making = _Making(house, asked, engine)

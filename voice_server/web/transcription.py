@@ -80,7 +80,7 @@ async def _write_down(request: Request, *, translates: bool) -> Response:
 def _engine(house: House, asked: Asked) -> SpeechToText:
     """The recogniser. Raises `EngineError`, and `Refusal` when it cannot translate."""
     name = house.workshop.order.named("speech_to_text", asked.model)
-    engine = house.workshop.ears(name, asked.language or house.settings.language)
+    engine = house.workshop.file_ears(name, asked.language or house.settings.language)
     if asked.translates and not can_translate(engine):
         raise Refusal(
             400, "translation_unavailable", "Translation needs Whisper, which this server does "
