@@ -67,10 +67,10 @@ def show_recognisers(
             str(row.clips), str(row.errors.words), wrong,
         )  # fmt: skip
     table.caption = (
-        "first: from the first word's beginning to the first words shown; word: from its end, where "
-        "the recogniser says it,\nuntil it is shown; final: from the end of the sound to the end of "
-        "the transcript; s per s: of time for a second of sound,\nCPU-s: of a core; wrong: word "
-        f"error rate, words normalised by {NORMALISER}"
+        "first: from the first word's beginning to the first words shown; word: from a word's end, "
+        "where the\nrecogniser says it, until it is shown; final: from the end of the sound to the "
+        "end of the transcript;\ns per s: of time for a second of sound, CPU-s: of a core; wrong: "
+        f"word error rate, words normalised by {NORMALISER}"
     )
     _print(console, table, rows, absent)
 
