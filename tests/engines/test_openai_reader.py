@@ -367,8 +367,10 @@ async def test_trouble_is_an_engine_error_after_what_came(
         if wait_s is not None:
             assert error.retry_after_s == wait_s
         assert given <= 4 * CHUNK_FRAMES
+        await server.until(lambda: asked(server))
         assert len(asked(server)) == 1, "what had begun is not begun again behind anybody's back"
-        assert await packets(reader)
+        if trouble is not Trouble.STALLED:
+            assert await packets(reader)
 
 
 @pytest.mark.parametrize(
@@ -409,17 +411,16 @@ async def test_a_session_that_died_while_it_was_kept_is_replaced(
         assert await packets(reader) == whole
 
 
+@pytest.mark.parametrize("noticed", [True, False])
 async def test_a_session_that_expires_while_it_is_kept_is_replaced(
-    server: ConversationServer,
+    reader: OpenAIReader, server: ConversationServer, noticed: bool
 ) -> None:
-    server.session_s = 0.05
-    async with reader_of(options(server)) as reader:
-        await server.until(lambda: reader.sessions.warm)
-        first = reader.sessions.take()
-        assert first is not None and reader.sessions.give(first)
+    first = reader.sessions.take()
+    assert first is not None and reader.sessions.give(first)
+    server.expire_all()
+    if noticed:
         await server.until(lambda: not first.is_open)
-        server.session_s = None
-        assert await packets(reader)
+    assert await packets(reader)
 
 
 async def test_leaving_ends_the_vendors_work_and_keeps_the_session(

@@ -38,7 +38,7 @@ from .hearing import Hears, words_heard
 from .openai_http import CHAR_MS, KEY, tone
 from .openai_transcription import COMMITTED, KEYWORDED, REFUSES, Refused, _checked, _sound
 from .trouble import Mood, Trouble
-from .wire import Asked, Exchange, Json, Left, Socket, WireServer
+from .wire import PATIENCE_S, Asked, Exchange, Json, Left, Socket, WireServer
 
 RATE_HZ = 24_000
 COMMIT_MS_MIN = 100
@@ -128,6 +128,12 @@ class ConversationServer(WireServer):
         self.sessions.append(session)
         await session.run()
 
+    def expire_all(self) -> None:
+        """Every session is over now."""
+        assert self._loop is not None
+        for session in self.sessions:
+            asyncio.run_coroutine_threadsafe(session.expire(0), self._loop).result(PATIENCE_S)
+
 
 async def _refuse(exchange: Exchange, status: int, code: str, **headers: str) -> None:
     error = {"message": "no", "type": "invalid_request_error", "param": None, "code": code}
@@ -177,7 +183,7 @@ class Conversation:
         try:
             await self.tell("session.created", session=self.session)
             if self._server.session_s is not None:
-                self._start(self._expire(self._server.session_s))
+                self._start(self.expire(self._server.session_s))
             while True:
                 await self._obey(await self._socket.receive())
         finally:
@@ -191,14 +197,18 @@ class Conversation:
                 await work
 
         task = asyncio.create_task(guarded())
+        # One that is cancelled before it began has not begun this either.
+        task.add_done_callback(lambda _: work.close())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _expire(self, after_s: float) -> None:
+    async def expire(self, after_s: float) -> None:
         await asyncio.sleep(after_s)
-        await self._error("Your session hit the maximum duration of 60 minutes.", "session_expired")
-        await self._socket.close(1001, "session_expired")
+        with contextlib.suppress(Left):
+            told = "Your session hit the maximum duration of 60 minutes."
+            await self._error(told, "session_expired")
+            await self._socket.close(1001, "session_expired")
 
     async def tell(self, kind: str, **fields: Any) -> None:
         """Send an event, held to the vendor's own type for it."""
