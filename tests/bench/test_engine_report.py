@@ -99,6 +99,9 @@ def test_a_turn_shows_every_part_and_that_it_adds_up() -> None:
     assert row(text, "endpointing") == ["endpointing", "608", "608", "608"]
     assert row(text, "the gap, told by the server")[-1] == "700"
     assert "sum to its gap: yes" in text and "sphinx" in text and "10.5 ms" in text
+    assert "filler" not in text
+    slow = turn_figures(1, [Gap(700, 700, dict.fromkeys(PARTS, 0), filled=True)], {}, 1)
+    assert "1 gaps were ended by a filler" in shown(lambda console: show_turn(console, slow))
     wrong = turn_figures(1, [Gap(0, 1, dict.fromkeys(PARTS, 0))], {}, 1, ["the line was cut"])
     text = shown(lambda console: show_turn(console, wrong))
     assert "sum to its gap: no" in text and "the line was cut" in text

@@ -16,7 +16,7 @@ from voice_server.client.caller import CallFailed, Happening, ServerEvent, Sound
 from voice_server.client.microphone import Clip, Microphone, now_us
 
 TOLD: dict[str, object] = {
-    "type": "voice_server.latency", "response_id": "r", "gap_ms": 700,
+    "type": "voice_server.latency", "response_id": "r", "gap_ms": 700, "answer_ms": 700,
     **{f"{name}_ms": 0 for name in PARTS}, "endpointing_ms": 608, "transcript_ms": 92,
 }  # fmt: skip
 CLIP = Clip([b"voice"] * 3, 2)
@@ -26,6 +26,13 @@ def test_a_turn_is_taken_as_it_is_told() -> None:
     gap = gap_of(TOLD, 705.0)
     assert isinstance(gap, Gap) and gap.adds_up and (gap.told_ms, gap.heard_ms) == (700, 705.0)
     assert gap.parts["transcript"] == 92 and set(gap.parts) == set(PARTS)
+
+
+@pytest.mark.parametrize("answer", [{"answer_ms": 900}, {"answer_ms": None}])
+def test_a_filler_is_not_taken_for_the_answer(answer: dict[str, object]) -> None:
+    filled, whole = gap_of(TOLD | answer, 705.0), gap_of(TOLD, 705.0)
+    assert isinstance(filled, Gap) and filled.filled
+    assert isinstance(whole, Gap) and not whole.filled
 
 
 def test_what_is_missing_or_cannot_be_is_said() -> None:

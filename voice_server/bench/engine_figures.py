@@ -244,11 +244,12 @@ PARTS = (
 @dataclass(frozen=True, slots=True)
 class Gap:
     """The silence between a question and its answer: as the caller heard it, as the server told
-    it, and the parts that it told, in milliseconds."""
+    it, and the parts that it told, in milliseconds. `filled`: a filler ended it."""
 
     heard_ms: float
     told_ms: int
     parts: Mapping[str, int]
+    filled: bool = False
 
     @property
     def adds_up(self) -> bool:
@@ -259,8 +260,8 @@ class Gap:
 class TurnFigures:
     """`parts` are spread over the turns, so they need not sum to the spread gap; those of
     `median`, the turn in the middle, do. `off`: by how much what the caller heard differs from
-    what the server told. `adds_up`: the parts of every turn sum to its gap. `engines`: who
-    answered, by role."""
+    what the server told. `adds_up`: the parts of every turn sum to its gap. `filled`: how many
+    gaps a filler ended, because the answer took its time. `engines`: who answered, by role."""
 
     asked: int
     told: Spread
@@ -269,6 +270,7 @@ class TurnFigures:
     parts: Mapping[str, Spread]
     median: Mapping[str, int]
     adds_up: bool
+    filled: int
     engines: Mapping[str, str]
     bills: int
     failures: tuple[str, ...] = ()
@@ -293,7 +295,7 @@ def turn_figures(
         _spread([abs(gap.heard_ms - gap.told_ms) for gap in gaps]),
         {name: _spread([gap.parts[name] for gap in gaps]) for name in PARTS},
         dict(ordered[(len(ordered) - 1) // 2].parts) if ordered else {},
-        all(gap.adds_up for gap in gaps), engines, bills,
+        all(gap.adds_up for gap in gaps), sum(gap.filled for gap in gaps), engines, bills,
         tuple(dict.fromkeys(failures))[:FAILURES_MAX],
     )  # fmt: skip
 

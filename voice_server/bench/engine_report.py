@@ -90,6 +90,8 @@ def show_turn(console: Console, found: TurnFigures) -> None:
     console.print(table)
     who = ", ".join(f"{role.replace('_', ' ')} {name}" for role, name in found.engines.items())
     console.print(f"  {found.told.count} of {found.asked} questions answered; {who}")
+    if found.filled:
+        console.print(f"  {found.filled} gaps were ended by a filler: the answer took longer")
     verdict = "[green]yes[/]" if found.adds_up and found.told.count else "[red]no[/]"
     console.print(
         f"  The parts of every turn sum to its gap: {verdict}; what the caller heard differs from "

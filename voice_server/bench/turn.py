@@ -157,4 +157,4 @@ def gap_of(told: Mapping[str, object], heard_ms: float) -> Gap | str:
         return "the server told of a turn without its parts"
     if heard_ms < 0:
         return "a question was answered before its end"
-    return Gap(heard_ms, whole, parts)
+    return Gap(heard_ms, whole, parts, filled=told.get("answer_ms") != whole)
