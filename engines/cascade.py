@@ -56,6 +56,9 @@ from .speech import (
 )
 
 UNHEARD_FRAMES_MAX = 320  # Ten seconds; a recogniser further behind than this is of no use.
+# So long after the end of the sound nobody waits for its words any more, and a recogniser that has
+# not come to an end never will.
+LISTENS_ON_S = 30.0
 SPEED_MIN, SPEED_MAX = 0.25, 4.0
 TOKEN_CHARS = 4
 
@@ -134,10 +137,7 @@ class Cascade:
                 if (ended := self._sound.pop(turn, None)) is not None:
                     self._hear_end(group, turn, ended, emit)
             case Transcribe(turn, frames):
-                sound = _Sound()
-                for each in (*frames, None):
-                    sound.put_nowait(each)
-                self._start(group, turn, emit, partial(self._listen, turn, sound, emit))
+                self._start(group, turn, emit, partial(self._listen, turn, _all_of(frames), emit))
             case Prepare():
                 self._prepare(group, command)
             case Respond(turn, history, own):
@@ -214,20 +214,24 @@ class Cascade:
 
     async def _listen_live(self, turn: int, sound: _Sound, emit: Emit) -> None:
         try:
-            await self._listen(turn, sound, emit)
+            async with asyncio.timeout(None) as limit:
+                await self._listen(turn, _until_none(sound, limit), emit)
+        except TimeoutError:
+            if turn not in self._answering:
+                raise EngineError("the recogniser came to no end") from None
         except EngineError:
             # Words that were answered without their final are waited for by nobody; the answer
             # has nothing to do with what became of them.
             if turn not in self._answering:
                 raise
 
-    async def _listen(self, turn: int, sound: _Sound, emit: Emit) -> None:
+    async def _listen(self, turn: int, sound: AsyncIterator[PcmFrame], emit: Emit) -> None:
         settings, said = self._settings, list[str]()
         recogniser = self._engines.speech_to_text(
             settings.speech_to_text, settings.language, partial(self._report, turn)
         )
         stream = recogniser.transcribe(
-            _until_none(sound), language=settings.language, expected=self._expected
+            sound, language=settings.language, expected=self._expected
         )
         end_ms = 0
         async with contextlib.aclosing(stream) as transcripts:
@@ -354,8 +358,15 @@ class Cascade:
                 yield sound
 
 
-async def _until_none(queue: _Sound) -> AsyncIterator[PcmFrame]:
+async def _until_none(queue: _Sound, limit: asyncio.Timeout) -> AsyncIterator[PcmFrame]:
+    """The sound to its end; from there on, the limit counts."""
     while (frame := await queue.get()) is not None:
+        yield frame
+    limit.reschedule(asyncio.get_running_loop().time() + LISTENS_ON_S)
+
+
+async def _all_of(frames: tuple[PcmFrame, ...]) -> AsyncIterator[PcmFrame]:
+    for frame in frames:
         yield frame
 
 

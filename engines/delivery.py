@@ -61,7 +61,8 @@ class _Making:
         await self._made.put(end)
 
     async def tell(self, turn: int, emit: Emit) -> None:
-        """Raises the `EngineError` of its making."""
+        """Raises the `EngineError` of its making. A filler that could not be made is left out:
+        nobody asked for it, and the reply may come all the same."""
         await emit(ReplyText(turn, self.piece.text, self.piece.filler))
         while (made := await self._made.get()) is not None:
             match made:
@@ -70,6 +71,8 @@ class _Making:
                 case WordTime():
                     await emit(ReplyWord(turn, made))
                 case EngineError():
+                    if self.piece.filler:
+                        return
                     raise made
 
 

@@ -34,6 +34,18 @@ def test_a_piece_still_being_made_is_not_heard_whole() -> None:
     assert spoken.heard() == "one"
 
 
+def test_a_word_that_another_voice_says_again_was_not_heard_before() -> None:
+    spoken = reply(("one two three", 600), made=False)
+    # The second voice begins again: with the word that broke off, or with the one before it.
+    for again in ([(4, 7, 200)], [(0, 3, 200), (4, 7, 300)]):
+        spoken.pieces[0].words = [
+            WordTime(*place) for place in [(0, 3, 0), (4, 7, 100), *again, (8, 13, 400)]
+        ]
+        for played_ms, heard in [(200, "one"), (399, "one"), (400, "one two")]:
+            spoken.truncate(played_ms)
+            assert spoken.heard() == heard
+
+
 def test_never_more_than_was_made_nor_less_than_before() -> None:
     spoken = reply(("one", 100))
     spoken.play(5_000)

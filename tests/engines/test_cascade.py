@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from engines.cascade import Cascade
+from engines.cascade import LISTENS_ON_S, Cascade
 from engines.speech import (
     CallPiece,
     Cancel,
@@ -52,6 +52,7 @@ from engines.speech import (
 )
 
 from .contract import PATIENCE_S
+from .virtual_time import run
 
 FRAME = PcmFrame(b"\0" * 1024)
 
@@ -166,22 +167,66 @@ class LosesWords(Trio):
 
 async def test_a_recogniser_that_fails_after_its_words_were_answered_fails_no_reply() -> None:
     trio = LosesWords()
-    heard, asks = [Hear(1, FRAME), EndUtterance(1)], Respond(1, (Turn("one", ""),))
+    heard: list[Command] = [Hear(1, FRAME), EndUtterance(1)]
+    asks = Respond(1, (Turn("one", ""),))
     trio.fails.set()
     events = await converse(trio, *heard, until=EngineFailed)
     assert events[-1] == EngineFailed(1, "it took too long")
     trio.fails.clear()
 
-    async def synthesize(text: str, **_: object) -> AsyncGenerator[OpusFrame | WordTime, None]:
+    async def synthesize(
+        text: str, **wishes: object
+    ) -> AsyncGenerator[OpusFrame | WordTime, None]:
         trio.fails.set()
         for _ in range(100):  # Whoever listens fails meanwhile.
             await asyncio.sleep(0)
         yield OpusFrame(text.encode())
 
-    trio.synthesize = synthesize  # type: ignore[method-assign,assignment]
+    trio.synthesize = synthesize  # type: ignore[method-assign]
     events = await converse(trio, *heard, asks, until=ReplyDone)
     assert ReplyAudio(1, OpusFrame(b"Here is one.")) in events
     assert not [each for each in events if isinstance(each, EngineFailed)]
+
+
+class ComesToNoEnd(Trio):
+    """A recogniser that hears all, and then is silent."""
+
+    left = False
+
+    async def transcribe(
+        self, audio: AsyncIterator[PcmFrame], *, language: str, expected: Sequence[str] = ()
+    ) -> AsyncGenerator[Transcript, None]:
+        try:
+            async for _ in audio:
+                yield Transcript("one", final=False)
+            await asyncio.Event().wait()
+        finally:
+            self.left = True
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_recogniser_that_comes_to_no_end_is_left(answered: bool) -> None:
+    async def test() -> None:
+        trio, events = ComesToNoEnd(), list[Event]()
+
+        async def emit(event: Event) -> None:
+            events.append(event)
+
+        async def obey() -> AsyncIterator[Command]:
+            yield Hear(1, FRAME)
+            await asyncio.sleep(2 * LISTENS_ON_S)
+            assert not trio.left, "who is still spoken to listens for as long as it takes"
+            yield EndUtterance(1)
+            if answered:
+                yield Respond(1, (Turn("one", ""),))
+            await asyncio.sleep(LISTENS_ON_S + 1)
+
+        await Cascade(trio, EngineSettings()).converse(obey(), emit)
+        assert trio.left
+        failed = [event for event in events if isinstance(event, EngineFailed)]
+        assert bool(failed) is not answered
+
+    run(test)
 
 
 async def test_a_reply_is_cut_spoken_and_ended() -> None:

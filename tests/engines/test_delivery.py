@@ -142,6 +142,18 @@ async def test_a_filler_is_said_while_nothing_is_there_to_be_said() -> None:
     assert ear.events[3:] == told("one")
 
 
+async def test_a_filler_that_cannot_be_said_fails_no_reply() -> None:
+    voice, ear = Voice(fails="One moment."), Ear()
+    delivery = Delivery(1, voice.synthesize, ear.emit)
+    running = asyncio.create_task(delivery.run())
+    await settled()
+    delivery.fill("One moment.")
+    await settled()
+    await put(delivery, "Here it is.")
+    await running
+    assert ear.events[-3:] == told("Here it is.")
+
+
 async def test_a_filler_is_said_between_pieces_as_well() -> None:
     voice, ear = Voice(), Ear()
     delivery = Delivery(1, voice.synthesize, ear.emit)

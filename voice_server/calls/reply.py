@@ -45,7 +45,11 @@ class Piece:
         if whole and heard_ms >= self.sound_ms:
             return len(self.text)
         if self.words:
-            ended = [word for word, after in pairwise(self.words) if after.start_ms <= heard_ms]
+            ended = [
+                word for word, after in pairwise(self.words)
+                # A voice that goes on for another says again what was not said in full.
+                if after.start_ms <= heard_ms and after.char_start > word.char_start
+            ]  # fmt: skip
             return ended[-1].char_end if ended else 0
         if not self.sound_ms:
             return 0
