@@ -175,6 +175,8 @@ async def test_doctor_names_problems_and_remedies(tmp_path: Path) -> None:
 def test_latency_and_bill_read_well() -> None:
     parts = {"gap_ms": 620, "endpointing_ms": 608, "first_packet_ms": 12, "transcript_ms": 0}
     assert latency_text(parts) == "answered in 620 ms: endpointing 608, first packet 12"
+    assert latency_text({**parts, "answer_ms": 620}) == latency_text(parts)
+    assert latency_text({**parts, "answer_ms": 4_000}).endswith("the answer itself after 4000 ms")
     bill = {
         "duration_sec": 61, "billed_minutes": 2, "billed_amount": 1000, "currency": "RUB",
         "paid_minutes": 1, "paid_amount": 500, "balance_minutes": 0, "balance_amount": 5,

@@ -21,7 +21,10 @@ def latency_text(parts: Mapping[str, int]) -> str:
     """The audible gap and the parts it is the sum of."""
     named = [(name.replace("_", " "), parts.get(f"{name}_ms", 0)) for name in _PARTS]
     gap_ms = parts.get("gap_ms", sum(ms for _, ms in named))
-    return f"answered in {gap_ms} ms: " + ", ".join(f"{name} {ms}" for name, ms in named if ms)
+    said = f"answered in {gap_ms} ms: " + ", ".join(f"{name} {ms}" for name, ms in named if ms)
+    # What was heard first was only a filler.
+    later_ms = parts.get("answer_ms", gap_ms)
+    return said if later_ms <= gap_ms else f"{said}; the answer itself after {later_ms} ms"
 
 
 def engines_text(turns: Iterable[Mapping[str, object]]) -> str:
