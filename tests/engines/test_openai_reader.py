@@ -217,11 +217,14 @@ async def test_half_a_character_is_no_error(reader: OpenAIReader) -> None:
     assert await packets(reader, "one \ud83d two")
 
 
-async def test_a_server_that_tells_the_words_at_once_is_believed(
+async def test_words_that_come_after_their_sound_make_no_difference(
     reader: OpenAIReader, server: ConversationServer
 ) -> None:
-    server.words_lag = True
-    assert await packets(reader, "Yes")
+    for text in (TEXT, "Yes"):
+        server.words_lag = False
+        usual = await packets(reader, text)
+        server.words_lag = True
+        assert await packets(reader, text) == usual
 
 
 # What is to be read is read, whatever it says.
@@ -256,10 +259,11 @@ async def test_orders_and_questions_are_read(
         ("A verb is a doing word.", "A verb"),
     ],
 )
+@pytest.mark.parametrize("words_lag", [False, True])
 async def test_nobody_hears_an_answer_instead_of_the_text(
-    reader: OpenAIReader, server: ConversationServer, text: str, answer: str
+    reader: OpenAIReader, server: ConversationServer, text: str, answer: str, words_lag: bool
 ) -> None:
-    server.answers = lambda said: [answer]
+    server.answers, server.words_lag = lambda said: [answer], words_lag
     error, given = await failure(reader, text)
     assert "word for word" in str(error) and not isinstance(error, EngineRefused)
     assert given == 0
