@@ -13,10 +13,10 @@ from functools import partial
 from typing import Any
 
 from . import roster
-from .failover import Candidate, Terms
-from .failover_dialogue import FailoverDialogue
-from .failover_hearing import FailoverSpeechToText, HearingPatience
-from .failover_speaking import FailoverTextToSpeech, SpeakingPatience
+from .failover.dialogue import FailoverDialogue
+from .failover.hearing import FailoverSpeechToText, HearingPatience
+from .failover.speaking import FailoverTextToSpeech, SpeakingPatience
+from .failover.work import Candidate, Terms
 from .order import Order
 from .roster import (
     CHAT,

@@ -18,9 +18,9 @@ from typing import Any, cast
 from . import roster, turn_weights
 from .call_engines import CallEngines
 from .cascade import Cascade
-from .failover import Terms
+from .failover.health import Health, State
+from .failover.work import Terms
 from .file_engines import FileEars, FileVoice, Led
-from .health import Health, State
 from .offers import Offers
 from .order import Order
 from .roster import (

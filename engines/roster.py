@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from .models import missing_from
-from .openai_chat import ChatOptions
+from .neural.voice_weights import missing_kokoro, missing_piper
+from .openai.chat import ChatOptions
 from .vendors import ElevenLabsOptions, LocalVoiceOptions, OpenAIOptions, YandexOptions
-from .voice_weights import missing_kokoro, missing_piper
 
 AUTO, CHAT, STAND_IN, EMBEDDED_VOICE = "auto", "openai", "scripted", "espeak"
 SPEECH_TO_TEXT, DIALOGUE, TEXT_TO_SPEECH, SPEECH_TO_SPEECH = (
@@ -150,7 +150,7 @@ EARS: dict[str, Listing] = {
         ),
     ),
     "whisper": Listing(
-        "engines.whisper:WhisperSpeechToText",
+        "engines.whisper.recognition:WhisperSpeechToText",
         lambda o: {
             "model": o.whisper_model, "models_dir": o.models_dir,
             "partials": not o.background, "nice": BACKGROUND_NICE if o.background else 0,
@@ -161,11 +161,11 @@ EARS: dict[str, Listing] = {
         patience_ms=2_000,
     ),
     "openai": Listing(
-        "engines.openai_transcription:OpenAISpeechToText", lambda o: {"options": o.openai},
+        "engines.openai.transcription:OpenAISpeechToText", lambda o: {"options": o.openai},
         missing=_no_openai, version=lambda o: o.openai.transcription_model, owner="openai",
     ),
     "yandex": Listing(
-        "engines.yandex_recognition:YandexSpeechToText", lambda o: {"options": o.yandex},
+        "engines.yandex.recognition:YandexSpeechToText", lambda o: {"options": o.yandex},
         languages=YANDEX_HEARS, missing=_no_yandex, version=lambda o: o.yandex.stt_model,
         owner="yandex",
     ),
@@ -175,9 +175,9 @@ EARS: dict[str, Listing] = {
     ),
 }  # fmt: skip
 DIALOGUES: dict[str, Listing] = {
-    "tutor": Listing("engines.tutor:Tutor", continues=False),
+    "tutor": Listing("engines.tutor.tutor:Tutor", continues=False),
     CHAT: Listing(
-        "engines.openai_chat:ChatDialogue", lambda o: {"options": o.chat},
+        "engines.openai.chat:ChatDialogue", lambda o: {"options": o.chat},
         missing=lambda o: o.chat.missing, version=lambda o: o.chat.model, owner="openai",
     ),
     STAND_IN: Listing("engines.scripted:ScriptedDialogue", continues=False),
@@ -189,26 +189,26 @@ VOICES: dict[str, Listing] = {
         reads=False,
     ),
     "openai": Listing(
-        "engines.openai_voice:OpenAIVoice", lambda o: {"options": o.openai},
+        "engines.openai.voice:OpenAIVoice", lambda o: {"options": o.openai},
         missing=_no_openai, version=lambda o: o.openai.voice_model, owner="openai",
     ),
     "yandex": Listing(
-        "engines.yandex_speech:YandexTextToSpeech", lambda o: {"options": o.yandex},
+        "engines.yandex.speaking:YandexTextToSpeech", lambda o: {"options": o.yandex},
         languages=YANDEX_SPEAKS, missing=_no_yandex, version=lambda _: "v3", owner="yandex",
     ),
     "kokoro": Listing(
-        "engines.kokoro:KokoroTextToSpeech",
+        "engines.neural.kokoro:KokoroTextToSpeech",
         lambda o: {"options": o.kokoro, **_manners(o)},
         languages=("en", "es", "fr", "hi", "it", "pt"),
         missing=lambda o: missing_kokoro(o.kokoro), version=lambda _: "v1.0", reads=False,
     ),
     "piper": Listing(
-        "engines.piper:PiperTextToSpeech",
+        "engines.neural.piper:PiperTextToSpeech",
         lambda o: {"options": o.piper, **_manners(o)},
         missing=lambda o: missing_piper(o.piper), reads=False,
     ),
     "elevenlabs": Listing(
-        "engines.elevenlabs:ElevenLabsTextToSpeech", lambda o: {"options": o.elevenlabs},
+        "engines.elevenlabs.speaking:ElevenLabsTextToSpeech", lambda o: {"options": o.elevenlabs},
         missing=_no_elevenlabs, version=lambda o: o.elevenlabs.model, owner="elevenlabs",
     ),
     STAND_IN: Listing("engines.scripted:ScriptedTextToSpeech"),
@@ -218,7 +218,7 @@ VOICES: dict[str, Listing] = {
 # an engine for every call: `speech(settings, aside, report)`.
 CONVERSATIONS: dict[str, Listing] = {
     "openai-realtime": Listing(
-        "engines.openai_realtime:OpenAIRealtime", lambda o: {"options": o.openai},
+        "engines.openai.realtime:OpenAIRealtime", lambda o: {"options": o.openai},
         missing=_no_openai, version=lambda o: o.openai.realtime_model, owner="openai",
     ),
 }  # fmt: skip

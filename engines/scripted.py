@@ -11,7 +11,6 @@ import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from functools import cache
 
-from .offline_tools import tool_turn
 from .speech import (
     OPUS_FRAME_MS,
     DialogueOutput,
@@ -23,6 +22,7 @@ from .speech import (
     Turn,
     WordTime,
 )
+from .tutor.offline_tools import tool_turn
 
 HEARD = "What is a verb?"
 REPLY = "A verb is a doing word. It tells us what somebody does."

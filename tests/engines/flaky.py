@@ -11,10 +11,10 @@ import enum
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-from engines.continuing import GO_ON
-from engines.failover import Candidate, E, Terms
-from engines.failover_speaking import Sound
-from engines.health import Health, HealthRules
+from engines.failover.continuing import GO_ON
+from engines.failover.health import Health, HealthRules
+from engines.failover.speaking import Sound
+from engines.failover.work import Candidate, E, Terms
 from engines.speech import (
     PCM_FRAME_BYTES,
     PCM_FRAME_MS,

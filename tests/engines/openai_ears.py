@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from engines.openai_transcription import OpenAISpeechToText
+from engines.openai.transcription import OpenAISpeechToText
 from engines.speech import PCM_FRAME_BYTES, PcmFrame, Transcript
 from engines.vendors import OpenAIOptions
 from tests.vendors.openai_http import OpenAIServer

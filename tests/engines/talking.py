@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
 from engines.cascade import Cascade
-from engines.openai_realtime import OpenAIRealtime
+from engines.openai.realtime import OpenAIRealtime
 from engines.scripted import ScriptedDialogue, ScriptedSpeechToText, ScriptedTextToSpeech
 from engines.speech import (
     OPUS_FRAME_MS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engines.openai_chat import ChatOptions
+from engines.openai.chat import ChatOptions
 from engines.registry import Registry
 from engines.roster import EngineOptions
 from engines.speech import EngineSettings, EngineUse, Turn

@@ -9,21 +9,21 @@ from typing import cast
 
 import pytest
 
-from engines.elevenlabs import ElevenLabsTextToSpeech
+from engines.elevenlabs.speaking import ElevenLabsTextToSpeech
 from engines.espeak import EspeakTextToSpeech
-from engines.kokoro import KokoroTextToSpeech
-from engines.openai_reader import OpenAIReader
-from engines.openai_speech import OpenAITextToSpeech
-from engines.openai_transcription import OpenAISpeechToText
-from engines.piper import PiperTextToSpeech
+from engines.neural.kokoro import KokoroTextToSpeech
+from engines.neural.piper import PiperTextToSpeech
+from engines.openai.reader import OpenAIReader
+from engines.openai.speaking import OpenAITextToSpeech
+from engines.openai.transcription import OpenAISpeechToText
 from engines.scripted import ScriptedDialogue, ScriptedSpeechToText, ScriptedTextToSpeech
 from engines.speech import Dialogue, PcmFrame, SpeechToText, TextToSpeech
 from engines.sphinx import SphinxSpeechToText
-from engines.tutor import Tutor
+from engines.tutor.tutor import Tutor
 from engines.vendors import ElevenLabsOptions, LocalVoiceOptions, OpenAIOptions
-from engines.whisper import WhisperSpeechToText
-from engines.yandex_recognition import YandexSpeechToText
-from engines.yandex_speech import YandexTextToSpeech
+from engines.whisper.recognition import WhisperSpeechToText
+from engines.yandex.recognition import YandexSpeechToText
+from engines.yandex.speaking import YandexTextToSpeech
 from tests.vendors.elevenlabs import ElevenLabsServer
 from tests.vendors.openai_conversation import ConversationServer
 from tests.vendors.openai_http import OpenAIServer

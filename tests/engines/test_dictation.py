@@ -16,7 +16,7 @@ from engines.recordings import Recordings
 from engines.speech import EngineError, PcmFrame, SpeechToText, Transcript, Word
 from engines.sphinx import SphinxSpeechToText
 from engines.stretches import Passage
-from engines.whisper import WhisperSpeechToText
+from engines.whisper.recognition import WhisperSpeechToText
 from tests.calls.exchange import nothing_left
 from tests.human_speech import HumanSpeech
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.parametrize("engine", ["engines.silero", "engines.turns", "engines.whisper_model"])
+@pytest.mark.parametrize("engine", ["engines.silero", "engines.turns", "engines.whisper.model"])
 def test_nobody_is_told_who_runs_this(engine: str, tmp_path: Path) -> None:
     """Before it reports, onnxruntime makes a file by which it will know this machine again."""
     child = [sys.executable, "-c", f"import {engine}, onnxruntime"]

@@ -19,7 +19,7 @@ from engines.scripted import ScriptedDialogue
 from engines.speech import EngineError, EngineSettings, OpusFrame, PcmFrame, WordTime
 from engines.turn_weights import path_in
 from engines.turns import SmartTurn
-from engines.tutor import Tutor
+from engines.tutor.tutor import Tutor
 from engines.vendors import OpenAIOptions
 
 SCRIPTED = EngineOptions("scripted", "scripted", "scripted")
@@ -149,8 +149,9 @@ def test_every_name_can_be_imported() -> None:
 
 
 def test_the_roster_knows_the_languages_of_the_vendors() -> None:
-    from engines import yandex_recognition, yandex_speech
     from engines.roster import YANDEX_HEARS, YANDEX_SPEAKS
+    from engines.yandex import recognition as yandex_recognition
+    from engines.yandex import speaking as yandex_speech
 
     assert set(YANDEX_HEARS) == set(yandex_recognition.LANGUAGES)
     assert set(YANDEX_SPEAKS) == set(yandex_speech.LANGUAGES)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from engines.trust import Trust
+from engines.whisper.trust import Trust
 
 # Random weights are sure of nothing.
 CREDULOUS = Trust(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engines.openai_chat import ChatOptions
+from engines.openai.chat import ChatOptions
 from engines.registry import Registry
 from engines.roster import EngineOptions
 from engines.speech import EngineError, EngineSettings, PcmFrame, Turn

@@ -16,7 +16,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 
 from engines.cascade import Cascade
-from engines.openai_realtime import OpenAIRealtime
+from engines.openai.realtime import OpenAIRealtime
 from engines.scripted import REPLY
 from engines.speech import EngineSettings, SpeechToSpeech
 from engines.vendors import OpenAIOptions

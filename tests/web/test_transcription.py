@@ -320,7 +320,8 @@ async def test_whisper_finds_the_language_and_translates(
                 file=("talk.wav", twice), model="whisper-1", response_format="verbose_json"
             )
         assert translated.language == "english"
-        assert server.house.workshop._shelf._made.keys() == {"engines.whisper:WhisperSpeechToText"}
+        made = server.house.workshop._shelf._made.keys()
+        assert made == {"engines.whisper.recognition:WhisperSpeechToText"}
 
 
 # What a form asks for.

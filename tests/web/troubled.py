@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from billing.audit import audit
-from engines.health import Health
+from engines.failover.health import Health
 from engines.speech import PCM_RATE_HZ
 from tests.calls.exchange import PATIENCE_S, eventually
 from tests.vendors.elevenlabs import ElevenLabsServer

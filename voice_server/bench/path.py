@@ -15,10 +15,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from typing import TypeVar
 
 from engines.delivery import Delivery, Piece
-from engines.failover import Candidate, Terms
-from engines.failover_hearing import FailoverSpeechToText
-from engines.failover_speaking import FailoverTextToSpeech
-from engines.health import Health
+from engines.failover.health import Health
+from engines.failover.hearing import FailoverSpeechToText
+from engines.failover.speaking import FailoverTextToSpeech
+from engines.failover.work import Candidate, Terms
 from engines.scripted import ScriptedSpeechToText, ScriptedTextToSpeech
 from engines.speech import (
     OPUS_FRAME_MS,

@@ -16,9 +16,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import replace
 
 from engines import roster
-from engines.failover import Candidate, Terms
-from engines.failover_hearing import FailoverSpeechToText
-from engines.health import Health
+from engines.failover.health import Health
+from engines.failover.hearing import FailoverSpeechToText
+from engines.failover.work import Candidate, Terms
 from engines.registry import Registry
 from engines.roster import AUTO, OURS, SPEECH_TO_TEXT, STAND_IN, EngineOptions, Listing
 from engines.speech import PCM_FRAME_MS, EngineError, PcmFrame, SpeechToText

@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from engines import roster
-from engines.failover import Candidate, Terms
-from engines.failover_speaking import FailoverTextToSpeech
-from engines.health import Health
+from engines.failover.health import Health
+from engines.failover.speaking import FailoverTextToSpeech
+from engines.failover.work import Candidate, Terms
 from engines.registry import Registry
 from engines.roster import OURS, STAND_IN, TEXT_TO_SPEECH, EngineOptions, Listing
 from engines.speech import EngineError, OpusFrame, TextToSpeech

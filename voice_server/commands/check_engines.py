@@ -131,7 +131,7 @@ async def check_whisper(config: Config) -> list[Finding]:
 async def check_conversation(config: Config) -> list[Finding]:
     """The engine that hears and speaks at once, where one is configured: its vendor is asked for
     its models, which costs nothing."""
-    from engines.openai_chat import ChatDialogue, ChatOptions
+    from engines.openai.chat import ChatDialogue, ChatOptions
     from engines.roster import SPEECH_TO_SPEECH, split
     from engines.speech import EngineError
 
@@ -184,7 +184,7 @@ async def _check_mind(config: Config, name: str) -> Finding:
 
 
 async def _check_chat(config: Config, *, chosen: bool) -> list[Finding]:
-    from engines.openai_chat import ChatDialogue
+    from engines.openai.chat import ChatDialogue
     from engines.speech import EngineError
     from voice_server.web.house import chat_options
 

@@ -113,8 +113,8 @@ def _turns(config: Config) -> str:
 
 
 def _voices(config: Config) -> list[str]:
+    from engines.neural.voice_weights import KOKORO, MEGABYTES, PIPER, missing_kokoro, missing_piper
     from engines.vendors import LocalVoiceOptions
-    from engines.voice_weights import KOKORO, MEGABYTES, PIPER, missing_kokoro, missing_piper
 
     options = LocalVoiceOptions(models_dir=config.models_dir)
     states = {KOKORO: missing_kokoro(options), PIPER: missing_piper(options)}
@@ -162,8 +162,9 @@ def _pull(config: Config, name: str, console: Console) -> int:
 
 def _fetched(config: Config, name: str, show: OnProgress) -> tuple[Path, str]:
     """Where the weights are now, and which setting uses them. Raises `EngineError`."""
-    from engines import turn_weights, voice_weights
+    from engines import turn_weights
     from engines.models import pull
+    from engines.neural import voice_weights
 
     if name == turn_weights.NAME:
         return turn_weights.pull(config.models_dir, show), ""

@@ -28,7 +28,7 @@ from billing.turn_facts import ROLES
 from billing.turns import Turns
 from billing.usage import Usage
 from engines.encoding import Encoders
-from engines.openai_chat import ChatOptions
+from engines.openai.chat import ChatOptions
 from engines.recordings import Recordings
 from engines.registry import Registry
 from engines.roster import EngineOptions

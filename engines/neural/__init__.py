@@ -1,0 +1,1 @@
+"""Neural voices on this machine."""

@@ -1,0 +1,1 @@
+"""OpenAI's engines, and those of servers that speak as it does."""

@@ -1,0 +1,1 @@
+"""The dialogue that needs nobody: lessons, and tools without a model."""

@@ -1,0 +1,1 @@
+"""Yandex SpeechKit, version 3, over gRPC."""
