@@ -46,6 +46,14 @@ def test_a_word_that_another_voice_says_again_was_not_heard_before() -> None:
             assert spoken.heard() == heard
 
 
+def test_last_words_without_a_sound_of_their_own_are_heard_with_the_others() -> None:
+    spoken = reply(("People walk over", 400), ("it.", 0))
+    spoken.play(380)
+    assert spoken.begun_chars() < len("People walk over it.")
+    spoken.play(400)
+    assert spoken.begun_chars() == len("People walk over it.")
+
+
 def test_never_more_than_was_made_nor_less_than_before() -> None:
     spoken = reply(("one", 100))
     spoken.play(5_000)
@@ -83,3 +91,4 @@ def test_what_was_heard_only_grows_and_is_a_beginning(
         assert begun <= len(spoken.text)
     if spoken.finished:
         assert heard.split() == spoken.text.split()
+        assert begun == len(spoken.text)

@@ -174,6 +174,8 @@ class Reply:
 
     def begun_chars(self) -> int:
         """How many characters of `text` have begun to be heard."""
+        if self.finished:  # Its last words may have no sound of their own.
+            return len(self.text)
         chars, left_ms = 0, self.played_ms
         for piece in self.pieces:
             if left_ms < piece.sound_ms or piece is self.pieces[-1]:
