@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-live bench lint call services sdks weights clean
+.PHONY: run test test-live bench lint call kokoro piper services sdks weights clean
 
 # torch first and pinned: whatever else asks for torch is then content with this build.
 $(VENV)/installed: pyproject.toml requirements.lock
@@ -24,6 +24,10 @@ run: $(VENV)/installed
 
 call: $(VENV)/installed
 	$(BIN)/voice-server call $(FILE)
+
+# Neural voices; their weights come with `voice-server models pull`.
+kokoro piper: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[$@]'
 
 # PostgreSQL, Redis and Chromium for the tests; the tests start and stop their own.
 services:

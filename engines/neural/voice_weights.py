@@ -91,7 +91,7 @@ def _described(path: Path) -> PiperVoice | None:
 def missing_kokoro(options: LocalVoiceOptions) -> str:
     """What keeps Kokoro from speaking here and what to do about it; empty when nothing does."""
     if importlib.util.find_spec("kokoro_onnx") is None:
-        return "Kokoro is not installed: pip install 'voice-server[kokoro]'"
+        return "Kokoro is not installed; in the server's own folder: make kokoro"
     if kokoro_files(directory_of(options, KOKORO)) is None:
         return f"Kokoro's weights are not here; fetch them with: voice-server models pull {KOKORO}"
     return ""
@@ -100,7 +100,7 @@ def missing_kokoro(options: LocalVoiceOptions) -> str:
 def missing_piper(options: LocalVoiceOptions) -> str:
     """What keeps Piper from speaking here and what to do about it; empty when nothing does."""
     if importlib.util.find_spec("piper") is None:
-        return "Piper is not installed: pip install 'voice-server[piper]'"
+        return "Piper is not installed; in the server's own folder: make piper"
     if not piper_voices(directory_of(options, PIPER)):
         return f"Piper's voices are not here; fetch them with: voice-server models pull {PIPER}"
     return ""

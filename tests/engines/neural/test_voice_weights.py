@@ -160,7 +160,7 @@ def test_what_is_missing_is_said_with_the_command_that_brings_it(
     options = LocalVoiceOptions(models_dir=tmp_path)
     assert f"voice-server models pull {engine}" in missing(options)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert f"pip install 'voice-server[{engine}]'" in missing(options)
+    assert f"make {engine}" in missing(options)
 
 
 def test_a_voice_that_nobody_describes_is_not_here(tmp_path: Path) -> None:
