@@ -100,7 +100,6 @@ class Delivery:
             making = await self._begin_next(group)
             while making is not None:
                 ahead = group.create_task(self._begin_next(group))
-                self._idle = False
                 await making.tell(self._turn, self._emit)
                 self._idle = not ahead.done()
                 making = await ahead

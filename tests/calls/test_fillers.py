@@ -33,6 +33,7 @@ from voice_server.calls.events import (
     Committed,
     Failed,
     Flush,
+    Forgotten,
     Input,
     Latency,
     Pause,
@@ -43,6 +44,7 @@ from voice_server.calls.events import (
     ReplyStarted,
     Resume,
     SettingsChanged,
+    Spoken,
     Stopped,
     Typed,
 )
@@ -360,6 +362,25 @@ def test_who_asked_is_owed_a_reply_whatever_became_of_the_words() -> None:
 def test_without_a_wish_for_a_reply_there_is_no_filler() -> None:
     book = listening(Rules(answers=False)).after(4_000)
     book.idle()
+
+
+def test_words_that_will_be_answered_in_writing_need_none() -> None:
+    written = EngineSettings(speaks=False)
+    manual = Rules(answers=False, endpointing=Endpointing(manual=True))
+    asking = Playbook(manual) >> Connected() >> says(320) >> Committed() << EndUtterance(1)
+    (asking >> Asked(settings=written)).after(4_000).idle()
+    reading = Playbook() >> Connected() >> SettingsChanged(written) >> says(320) >> silent(600)
+    reading << EndUtterance(1)
+    reading.after(1_900).idle()
+    # Here one reply would be spoken, and what is said beside it is written.
+    aloud = Playbook(manual) >> Connected() >> SettingsChanged(written) >> says(320) >> Committed()
+    aloud << EndUtterance(1)
+    (aloud >> Asked(settings=EngineSettings())).after(4_000).idle()
+
+
+def test_words_that_the_client_does_not_want_are_waited_for_by_nobody() -> None:
+    book = listening() >> Forgotten(Spoken(1, None))
+    book.after(1_900).idle()
 
 
 def test_stopping_it_leaves_the_turn_its_answer() -> None:

@@ -10,6 +10,8 @@ from engines.speech import (
     ReplyDone,
     ReplyText,
     Respond,
+    Transcribed,
+    Transcript,
     Turn,
 )
 from voice_server.calls.events import (
@@ -29,6 +31,8 @@ from voice_server.calls.events import (
     Spoken,
     Typed,
 )
+from voice_server.calls.late_words import LateWords
+from voice_server.calls.reply import OpenTurn, PastTurn, Reply
 from voice_server.calls.rules import Endpointing, Interruption
 
 from .playbook import (
@@ -239,3 +243,13 @@ def test_taking_out_the_reply_does_not_take_out_the_words_that_are_still_to_come
     book >> Played(1, 20) >> Forgotten(Replied(1)) >> final(1, "Is it?") << FinalText
     book >> says(320) >> silent(600) << EndUtterance(2) << Respond
     assert history_of(book)[0] == Turn("Is it?", "")
+
+
+def test_of_several_utterances_only_as_many_as_that_are_unwanted() -> None:
+    told = list[object]()
+    words, past = LateWords(told.append), PastTurn(1, "", Reply(), late=True)
+    words.wait_for(past, OpenTurn(1, awaited=2, unwanted=1), "", 8_000)
+    words.receive(Transcribed(1, Transcript("Er.", final=True)))
+    words.receive(Transcribed(1, Transcript("Is it?", final=True)))
+    assert told == [FinalText(1, "", "Er."), FinalText(1, "Is it?", "Is it?")]
+    assert not past.late and 1 not in words

@@ -107,6 +107,14 @@ def test_a_reply_that_was_cut_off_or_broke() -> None:
     assert (broken.outcome, broken.reason) == ("failed", "the vendor is  away")
 
 
+def test_words_that_could_not_be_heard_are_a_failure_of_their_turn() -> None:
+    log = log_of(Playbook())
+    log.act(ev.SpeechStarted(1, 0), NOON)
+    log.act(ev.Failed(1, "nobody\nhears"), NOON)
+    [turn] = log.rest()
+    assert (turn.outcome, turn.reason) == ("failed", "nobody hears")
+
+
 def test_sound_that_was_no_speech_is_told_for_what_hearing_it_cost() -> None:
     book = Playbook() >> [Connected(), *says(640), *silent(700)]
     book.pending.clear()

@@ -91,5 +91,4 @@ class LateWords:
         if not late.awaited:
             turn.late = False
             del self._late[number]
-            turn.late = False
         self._do(ev.FinalText(number, turn.user, text))

@@ -193,6 +193,30 @@ def test_a_stall_is_waited_out_where_nobody_could_go_on() -> None:
     run(test)
 
 
+def test_a_blank_is_no_beginning() -> None:
+    async def test() -> None:
+        record, two = Record(), Talker("two", reply=REPLY)
+        one = Talker("one", Fault.STALL, 1, outputs=["\n", REPLY])
+        begun_ms = clock_ms()
+        assert text_of(await said(failover(record, one, two))).split() == WORDS
+        assert clock_ms() - begun_ms == 1_500, "as if it had said nothing"
+        assert two.asked == [HISTORY]
+
+    run(test)
+
+
+def test_a_stall_before_a_word_was_given_is_ended_by_who_follows_a_script_too() -> None:
+    async def test() -> None:
+        # The word is not whole, and so was not given.
+        one = Talker("one", Fault.STALL, 1, outputs=["A", " verb."])
+        tutor = Talker("tutor", reply="Let us begin.")
+        ordered = [candidate(one), candidate(tutor, continues=False)]
+        told = text_of(await said(FailoverDialogue(ordered, Record().terms())))
+        assert told == "Let us begin."
+
+    run(test)
+
+
 def test_one_that_has_nothing_to_add_ends_the_reply() -> None:
     async def test() -> None:
         record = Record()

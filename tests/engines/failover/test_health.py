@@ -166,6 +166,34 @@ def test_an_engine_that_names_a_time_is_left_alone_until_then() -> None:
     assert clinic.ask() is not None
 
 
+def test_the_time_that_it_names_is_that_of_a_circuit_that_opened() -> None:
+    clinic = Clinic()
+    clinic.once(Outcome.FAILED, retry_after_s=30)
+    clinic.now_ms += 30_000
+    clinic.once(Outcome.FAILED)
+    clinic.now_ms += 2 * RULES.rest_ms - 1
+    assert clinic.ask() is None, "a probe that fails doubles the interval here too"
+    clinic.now_ms += 1
+    assert clinic.ask() is not None
+
+
+def test_a_short_time_does_not_shorten_the_interval() -> None:
+    clinic = Clinic()
+    first, second = clinic.ask(), clinic.ask()
+    clinic.tell(first, Outcome.FAILED, retry_after_s=30)
+    clinic.tell(second, Outcome.FAILED, retry_after_s=1)
+    clinic.now_ms += 29_999
+    assert clinic.ask() is None
+
+
+def test_only_so_many_requests_are_remembered() -> None:
+    clinic = Clinic()
+    for _ in range(2_000):
+        clinic.once(Outcome.DONE)
+    (circuit,) = clinic.health._circuits.values()
+    assert len(circuit.window) == 100 * RULES.asked_min
+
+
 @pytest.mark.parametrize("wanted_s", [math.inf, 1e300, 999_999.0])
 def test_no_engine_takes_itself_out_for_ever(wanted_s: float) -> None:
     clinic = Clinic()
