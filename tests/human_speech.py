@@ -22,6 +22,7 @@ RATE_HZ = 16_000
 SPOKEN = {
     "en_jfk.wav": "And so my fellow Americans, ask not what your country can do for you, "
     "ask what you can do for your country.",
+    "en_brooklyn.wav": "How old is the Brooklyn Bridge?",
     "ru_pisets_nn.wav": "нейронные сети это хорошо",
     "ru_ruslan_01.wav": "Это было в октябре тысяча девятьсот сорок пятого года.",
 }

@@ -42,8 +42,9 @@ ANSWER = "It is quite old. Many people walk over it."
 APOLOGIES = (ENGLISH.apology, ENGLISH.deaf)
 # As loud as this somebody speaks: root mean square of 16-bit samples.
 VOICE = 240.0
-# After its last sound a turn is over when nothing else has begun for so long.
-QUIET_US = 400_000
+# After its last word a turn is over when nothing else has begun for so long; and after so long
+# although nobody said that this word was the last.
+QUIET_US, SILENT_US = 400_000, 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,9 +330,9 @@ class Person:
 
     def _is_over(self, turn: Turn) -> bool:
         """An answer or an apology was said, nothing else is, and all of it was heard."""
-        quiet_us = max(self.ear.ends_us, self._news_us) + QUIET_US
-        going_on = self._open or self._sounding or self._to_come
-        return bool(turn.said) and not going_on and now_us() >= quiet_us
+        quiet_us = now_us() - max(self.ear.ends_us, self._news_us)
+        going_on = not turn.said or self._open or self._sounding
+        return not going_on and quiet_us >= (SILENT_US if self._to_come else QUIET_US)
 
     @property
     def _to_come(self) -> list[str]:
