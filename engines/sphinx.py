@@ -16,7 +16,8 @@ from .speech import EngineRefused, PcmFrame, Transcript, Word
 from .workers import Job, WorkerPool
 
 LANGUAGES = ("en",)
-# One costs a tenth of a core; more than these would be heard late on a busy one.
+# One costs from a quarter to a third of a core while somebody speaks, and callers seldom do so all
+# at once; more than these would be heard late.
 STREAMS_PER_WORKER = 5
 FRAMES_PER_MESSAGE = 4
 

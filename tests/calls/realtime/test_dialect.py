@@ -218,6 +218,15 @@ class TestInterruption:
         assert listener.act(over) == []
         assert listener.send({"type": "output_audio_buffer.clear"}).inputs == ()
 
+    def test_a_small_store_is_silenced_as_long_as_it_is_fed(self) -> None:
+        """The reply is made, and most of it is still to be sent."""
+        listener = Listener()
+        listener.update(voice_server={"binary": True})
+        asks(listener)
+        answers(listener)
+        listener.act(ev.ReplyMade(1))
+        assert listener.send({"type": "output_audio_buffer.clear"}).inputs == (ev.Stopped(),)
+
     def test_a_client_that_keeps_its_own_buffer_truncates_itself(self) -> None:
         listener = Listener()
         asks(listener)

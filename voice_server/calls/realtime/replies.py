@@ -76,9 +76,10 @@ class Replies:
 
     @property
     def speaking(self) -> bool:
-        """Whether a reply sounds, or is still to sound."""
+        """Whether a reply sounds here, or is still to sound. One that was given to a client's
+        own buffer in full sounds there."""
         reply = self._on_floor
-        return reply is not None and (reply.sounding or not reply.done)
+        return reply is not None and not (reply.over or (reply.done and not self.paced))
 
     @property
     def unheard(self) -> Reply | None:
