@@ -277,6 +277,32 @@ def test_a_text_that_is_refused_is_not_taken_for_a_voice_that_is() -> None:
     run(test)
 
 
+def test_a_voice_that_refuses_in_the_middle_does_not_begin_again() -> None:
+    async def test() -> None:
+        record = Record()
+        one = Voice("one", Fault.REFUSED, after=2 * (FRAMES_PER_WORD + 1) + 4, voices=("marina",))
+        two = Voice("two")
+        sounds = await said(failover(record, one, two), voice="marina")
+        assert [voice for _, voice in one.asked] == ["marina"]
+        assert words_whole(sounds) == TEXT.split()
+        assert record.told == [("one", "failed"), ("two", "done")]
+
+    run(test)
+
+
+def test_ever_new_voices_are_answered_and_not_all_remembered() -> None:
+    async def test() -> None:
+        engine = failover(Record(), one := Voice("one"))
+        for number in range(150):
+            assert await said(engine, "One.", voice=f"voice {number}")
+        assert len(engine.terms.refused_voices) == 100
+        # One that is remembered is not asked for again.
+        await said(engine, "One.", voice="voice 0")
+        assert [voice for _, voice in one.asked[-2:]] == ["", ""]
+
+    run(test)
+
+
 def test_only_those_who_speak_the_language_are_asked() -> None:
     async def test() -> None:
         record, english, any_ = Record(), Voice("english"), Voice("any")
