@@ -243,7 +243,7 @@ async def test_without_weights_or_package_it_says_what_to_run(
         with pytest.raises(EngineError, match="voice-server models pull kokoro"):
             await heard(engine, TEXT)
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-        with pytest.raises(EngineError, match=r"pip install 'voice-server\[kokoro\]'"):
+        with pytest.raises(EngineError, match="make kokoro"):
             await heard(engine, TEXT)
 
 
