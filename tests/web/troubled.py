@@ -39,6 +39,8 @@ from .ear import Ear, HeldUp, Stretch
 from .served import Served, served
 
 ANSWER = "It is quite old. Many people walk over it."
+# Still being said when a recogniser is given up that was asked before.
+LONG_ANSWER = f"{ANSWER} They have done so for more than a hundred years, in every weather."
 APOLOGIES = (ENGLISH.apology, ENGLISH.deaf)
 # As loud as this somebody speaks: root mean square of 16-bit samples.
 VOICE = 240.0
@@ -135,12 +137,13 @@ class Vendors:
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
-        self.talks = bool(lane.speech_to_speech)
+        self.answer = ANSWER
         self.openai: OpenAIServer | ConversationServer = (
-            ConversationServer(hears="how old is it", answers=lambda _: [ANSWER]) if self.talks
+            ConversationServer(hears="how old is it", answers=lambda _: [self.answer])
+            if lane.speech_to_speech
             else OpenAIServer(hears="how old is it")
-        )  # fmt: skip
-        self.chat = OpenAIServer(answers=lambda _: [f"{word} " for word in ANSWER.split()])
+        )
+        self.chat = OpenAIServer(answers=lambda _: [f"{word} " for word in self.answer.split()])
         self.elevenlabs = ElevenLabsServer()
         self.yandex: YandexServer
 
@@ -223,8 +226,11 @@ async def _call(
                 await person.until(lambda: "session.updated" in person.kinds or case.webrtc)
                 mood = vendors.mood
                 mood.slow_s, mood.after, mood.trouble = case.slow_s, case.after, case.trouble
+                hears_late = vendors.lane.role == "speech_to_text" and case.trouble is Trouble.LATE
+                vendors.answer = LONG_ANSWER if hears_late else ANSWER
                 await person.speaks(told)
                 _well(mood)
+                vendors.answer = ANSWER
                 await person.speaks(told)
                 await caller.hang_up()
                 async with asyncio.timeout(PATIENCE_S):
