@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 
+from engines import roster
+from engines.roster import Listing
+from engines.speech import EngineError, SpeechOutput
 from voice_server.config import IceServer
+from voice_server.web import house
 
 from .served import scripted, served
 
@@ -120,6 +126,35 @@ async def test_an_engine_that_does_not_start_is_said(tmp_path: Path) -> None:
         server.house.engines_trouble = "an engine did not start: no voice"
         missing = await server.client.get("/health/ready")
         assert "no voice" in missing.json()["error"]
+
+
+class Late:
+    """A voice that cannot be started at first."""
+
+    starts = 0
+
+    async def start(self) -> None:
+        Late.starts += 1
+        if Late.starts < 3:
+            raise EngineError("no sound card yet")
+
+    async def synthesize(
+        self, text: str, *, voice: str, language: str, speed: float = 1.0
+    ) -> AsyncGenerator[SpeechOutput, None]:
+        raise EngineError("never asked here")
+        yield
+
+
+async def test_engines_that_come_late_are_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(house, "WARM_UP_AGAIN_S", 0.01)
+    monkeypatch.setitem(roster.VOICES, "scripted", Listing(f"{__name__}:Late"))
+    async with served(scripted(tmp_path)) as server:
+        async with asyncio.timeout(60):
+            await server.house.engines_warm.wait()
+        assert Late.starts == 3
+        assert (await server.client.get("/health/ready")).status_code == 200
 
 
 async def test_the_wallet_shows_what_can_be_spent(tmp_path: Path) -> None:

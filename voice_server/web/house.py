@@ -57,6 +57,8 @@ BEATS_PER_LEASE = 3
 # Files on their way in, for each one that is being written down.
 UPLOADS_PER_TRANSCRIPTION = 4
 DATABASE_SECONDS_MAX = 2.0
+# How soon engines that could not be started are tried again.
+WARM_UP_AGAIN_S = 15.0
 OPENAI_HOST = "api.openai.com"
 
 
@@ -176,13 +178,16 @@ async def open_house(config: Config) -> AsyncIterator[House]:
 
 
 async def _warm_up(house: House) -> None:
-    """Have the engines ready before the first call needs them."""
-    try:
-        await house.engines.start()
-    except EngineError as error:
-        house.engines_trouble = f"an engine did not start: {error}"
-        logger.error("not ready: %s", house.engines_trouble)
-        return
+    """Have the engines ready before the first call needs them, however late that is."""
+    while True:
+        try:
+            await house.engines.start()
+        except EngineError as error:
+            house.engines_trouble = f"an engine did not start: {error}"
+            logger.error("not ready, trying again: %s", house.engines_trouble)
+            await asyncio.sleep(WARM_UP_AGAIN_S)
+        else:
+            break
     # The first WebRTC call should not wait for this import.
     await asyncio.to_thread(__import__, "voice_server.calls.webrtc")
     house.engines_warm.set()
