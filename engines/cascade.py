@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -39,6 +39,7 @@ from .speech import (
     Fill,
     HangUp,
     Hear,
+    Hurried,
     Pace,
     PcmFrame,
     Prepare,
@@ -50,6 +51,7 @@ from .speech import (
     Say,
     SpeechOutput,
     Spent,
+    TextToSpeech,
     Transcribe,
     Transcribed,
     Transcript,
@@ -115,6 +117,8 @@ class Cascade:
         # Turns whose reply was asked for, and replies that are being spoken.
         self._answering: set[int] = set()
         self._deliveries: dict[int, Delivery] = {}
+        # By turn, whoever makes sound of its pieces just now.
+        self._voices: dict[int, set[Hurried]] = {}
 
     async def converse(self, commands: AsyncIterator[Command], emit: Emit) -> None:
         async with asyncio.TaskGroup() as group:
@@ -154,9 +158,11 @@ class Cascade:
             case Fill(turn, text):
                 if turn in self._deliveries:
                     self._deliveries[turn].fill(text)
-            case Say(turn, text, filler):
+                for voice in self._voices.get(turn, ()):
+                    voice.hurry()
+            case Say(turn, text, filler, waited):
                 self._drop_forethought()
-                said = Piece(text, filler=filler)
+                said = Piece(text, filler=filler, waited=filler or waited)
                 self._start(group, turn, emit, partial(self._announce, turn, said, emit))
             case Cancel(turn, _):
                 self._cancel(turn)
@@ -179,6 +185,7 @@ class Cascade:
             del self._work[turn]
             self._answering.discard(turn)
             self._deliveries.pop(turn, None)
+            self._voices.pop(turn, None)
 
     def _cancel(self, turn: int) -> None:
         self._sound.pop(turn, None)
@@ -353,9 +360,25 @@ class Cascade:
         speech = voice.synthesize(
             piece.text, voice=settings.voice, language=settings.language, speed=speed
         )
-        async with contextlib.aclosing(speech) as sounds:
-            async for sound in sounds:
-                yield sound
+        with self._hurried(turn, voice, piece):
+            async with contextlib.aclosing(speech) as sounds:
+                async for sound in sounds:
+                    yield sound
+
+    @contextlib.contextmanager
+    def _hurried(self, turn: int, voice: TextToSpeech, piece: Piece) -> Iterator[None]:
+        """Have the voice hurry if this piece is waited for, or as soon as it is."""
+        if not isinstance(voice, Hurried):
+            yield
+            return
+        if piece.waited:
+            voice.hurry()
+        voices = self._voices.setdefault(turn, set())
+        voices.add(voice)
+        try:
+            yield
+        finally:
+            voices.discard(voice)
 
 
 async def _until_none(queue: _Sound, limit: asyncio.Timeout) -> AsyncIterator[PcmFrame]:

@@ -33,11 +33,13 @@ SOUNDS_AHEAD_MAX = 120
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What is said in one go, at `pace` times the caller's own speed."""
+    """What is said in one go, at `pace` times the caller's own speed. `waited`: its listener has
+    heard nothing for long."""
 
     text: str
     pace: float = 1.0
     filler: bool = False
+    waited: bool = False
 
 
 Synthesize = Callable[[Piece], AsyncGenerator[SpeechOutput, None]]
@@ -92,7 +94,7 @@ class Delivery:
     def fill(self, text: str) -> None:
         """Say this now, if the listener waits for a piece that has not been thought of yet."""
         if self._idle and self._pieces.empty():
-            self._pieces.put_nowait(Piece(text, filler=True))
+            self._pieces.put_nowait(Piece(text, filler=True, waited=True))
 
     async def run(self) -> None:
         """Tell all of it. Raises `EngineError`, in a group."""

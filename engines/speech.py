@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 PCM_RATE_HZ = 16_000
 PCM_FRAME_MS = 32  # 512 samples: the window Silero was trained on.
@@ -278,11 +278,13 @@ class Prepare:
 @dataclass(frozen=True, slots=True)
 class Say:
     """Speak exactly this text as the turn's reply; no dialogue engine is asked. `filler`: it is
-    told as one, and the turn's reply comes from elsewhere."""
+    told as one, and the turn's reply comes from elsewhere. `waited`: somebody has heard nothing
+    for long, so whichever voice begins soon shall say it."""
 
     turn: int
     text: str
     filler: bool = False
+    waited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -455,6 +457,14 @@ class TextToSpeech(Protocol):
     def synthesize(
         self, text: str, *, voice: str, language: str, speed: float = 1.0
     ) -> AsyncGenerator[SpeechOutput, None]: ...
+
+
+@runtime_checkable
+class Hurried(Protocol):
+    """What a `TextToSpeech` may be as well: told that its listener has waited for long, it has
+    another voice begin where its own does not at once."""
+
+    def hurry(self) -> None: ...
 
 
 class SpeechToSpeech(Protocol):

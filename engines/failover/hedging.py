@@ -29,7 +29,9 @@ class Begun(Generic[E, T]):
 class Race(Generic[E, T]):
     """How work is asked for. `amounts`: what asking somebody costs. `counts`: whether
     this begins an answer. `is_empty`: what is wrong where somebody ended with only this.
-    `patience_ms`: how long one may be silent while another stands by; None: for ever."""
+    `patience_ms`: how long one may be silent while another stands by; None: for ever. `hurried`:
+    since when the listener has waited for too long, and how long one may still be silent then;
+    whoever loses by that was not given the time that it needs, and has not failed."""
 
     make: Make[E, T]
     counts: Callable[[T], bool]
@@ -37,6 +39,7 @@ class Race(Generic[E, T]):
     patience_ms: int | None
     hedge_ms: int = 0
     amounts: Mapping[str, int] = field(default_factory=dict)
+    hurried: Callable[[], tuple[int, int] | None] = lambda: None
 
     async def run(self, work: Work[E, T]) -> Begun[E, T]:
         """The first to answer. Raises `EngineError` when all have failed."""
@@ -62,6 +65,7 @@ class Race(Generic[E, T]):
 
     def _until_ms(self, work: Work[E, T], racing: dict[Asked[E, T], list[T]]) -> int | None:
         ends = [self._ends_ms(work, asked, len(racing)) for asked in racing]
+        ends += [self._hurries_ms(work, asked, len(racing)) for asked in racing]
         ends.append(self._hedges_ms(work, racing))
         return min((end for end in ends if end is not None), default=None)
 
@@ -72,6 +76,13 @@ class Race(Generic[E, T]):
         if patience_ms is None or (count == 1 and not work.stands_by(asked)):
             return None
         return asked.begun_ms + patience_ms
+
+    def _hurries_ms(self, work: Work[E, T], asked: Asked[E, T], count: int) -> int | None:
+        """When somebody must answer who can do so at once; None while there is nobody else."""
+        hurried = self.hurried()
+        if hurried is None or (count == 1 and not work.stands_by(asked)):
+            return None
+        return max(asked.begun_ms, hurried[0]) + hurried[1]
 
     def _hedges_ms(self, work: Work[E, T], racing: dict[Asked[E, T], list[T]]) -> int | None:
         """When the next one is asked as well: one who is well, for it is only in case."""
@@ -84,9 +95,13 @@ class Race(Generic[E, T]):
         hedges_ms = self._hedges_ms(work, racing)
         for asked in list(racing):
             ends_ms = self._ends_ms(work, asked, len(racing))
+            hurries_ms = self._hurries_ms(work, asked, len(racing))
             if ends_ms is not None and ends_ms <= now_ms:
                 del racing[asked]
                 work.fail(asked, EngineError("it took too long to begin"))
+            elif hurries_ms is not None and hurries_ms <= now_ms:
+                del racing[asked]
+                work.leave(asked, lost=True)
         if racing and hedges_ms is not None and hedges_ms <= now_ms:
             self._ask(work, racing)
 

@@ -40,10 +40,13 @@ _Work = Work[TextToSpeech, SpeechOutput]
 @dataclass(frozen=True, slots=True)
 class SpeakingPatience:
     """How long a voice may be silent while another stands by: before its first sound, and
-    between two. None: for ever, for who does not listen live."""
+    between two. None: for ever, for who does not listen live. `hurried_ms`: before its first
+    sound once its listener has waited for so long that a call says something to fill the time,
+    which is after 2.2 s; with what the embedded voice then needs it is less than three."""
 
     first_ms: int | None = 1_200
     stall_ms: int | None = 1_000
+    hurried_ms: int = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +74,34 @@ class FailoverTextToSpeech(Failover[TextToSpeech]):
     ) -> None:  # fmt: skip
         super().__init__(candidates, terms)
         self.patience = patience or SpeakingPatience()
+        self._works = set[_Work]()
+        self._hurried_at_ms: int | None = None
+
+    def hurry(self) -> None:
+        """The listener has waited for long: whichever voice begins soon shall speak."""
+        if self.patience.first_ms is not None and self._hurried_at_ms is None:
+            self._hurried_at_ms = self.terms.clock_ms()
+            for work in self._works:
+                work.hurry(self._hurried_at_ms + self.patience.hurried_ms)
+
+    @property
+    def hurried(self) -> tuple[int, int] | None:
+        """Since when, and how long a voice has then."""
+        at_ms = self._hurried_at_ms
+        return None if at_ms is None else (at_ms, self.patience.hurried_ms)
 
     async def synthesize(
         self, text: str, *, voice: str, language: str, speed: float = 1.0
     ) -> AsyncGenerator[Sound, None]:
         async with Work[TextToSpeech, SpeechOutput](self, self.line(language)) as work:
+            self._works.add(work)
             reading = _Reading(self, work, _Wish(text, voice, language, speed))
-            while not reading.over:
-                for each in await reading.next():
-                    yield each
+            try:
+                while not reading.over:
+                    for each in await reading.next():
+                        yield each
+            finally:
+                self._works.discard(work)
 
 
 class _Reading:
@@ -120,6 +142,7 @@ class _Reading:
             is_empty=lambda said: self._is_silent(left.text),
             patience_ms=self._owner.patience.first_ms,
             hedge_ms=self._owner.terms.hedge_ms,
+            hurried=lambda: self._owner.hurried,
         )
         begun = await race.run(self._work)
         if begun.ended:

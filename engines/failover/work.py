@@ -272,10 +272,13 @@ class Work(Generic[E, T]):
         return not asked.over
 
     def hurry(self, until_ms: float) -> None:
-        """Whoever waits in `take` waits until then."""
-        if self._limit is not None and not self._limit.expired():
-            left_s = max(0, until_ms - self.now_ms()) / 1_000
-            self._limit.reschedule(asyncio.get_running_loop().time() + left_s)
+        """Whoever waits in `take` waits no longer than until then."""
+        if self._limit is None or self._limit.expired():
+            return
+        ends_s = asyncio.get_running_loop().time() + max(0, until_ms - self.now_ms()) / 1_000
+        planned_s = self._limit.when()
+        if planned_s is None or ends_s < planned_s:
+            self._limit.reschedule(ends_s)
 
     # How it ends.
 

@@ -185,7 +185,7 @@ def test_a_slow_recogniser_that_said_nothing_yet_is_given_more_time() -> None:
     book = Playbook()
     book >> Connected() >> says(320) >> silent(600) << EndUtterance(1)
     book.after(1_500).idle()
-    book.after(1_000) << Say(2, Rules().notices.fillers[0])
+    book.after(1_000) << Say(2, Rules().notices.fillers[0], waited=True)
     (book >> answered(2, "Wait.", 20)).plays(1) >> final(1, "Three.") >> Played(2, 20)
     book << Respond(1, (Turn("Three.", ""),))
 

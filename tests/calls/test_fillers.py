@@ -244,14 +244,14 @@ def test_a_pause_moves_the_end_of_the_sound() -> None:
 
 def beside(rules: Rules | None = None, *, ms: int = 1_000) -> Playbook:
     """The recogniser is slow: turn 2 says so while turn 1 waits for its words."""
-    book = listening(rules).after(1_592) << Say(2, WAIT)
+    book = listening(rules).after(1_592) << Say(2, WAIT, waited=True)
     return (book >> voiced(2, WAIT, ms)).plays(ms // 20)
 
 
 def test_who_was_heard_but_not_understood_yet_is_told_to_wait() -> None:
     book = listening().after(1_591)
     book.idle()
-    book.after(1) << Say(2, WAIT)
+    book.after(1) << Say(2, WAIT, waited=True)
     assert book.did(ReplyStarted) == [ReplyStarted(2, notice=True)]
     assert book.call.phase is Phase.CHALLENGED
 
@@ -282,7 +282,7 @@ def test_words_that_come_meanwhile_are_thought_about() -> None:
 
 
 def test_a_voice_that_stalls_takes_nobody_with_it() -> None:
-    book = listening().after(1_592) << Say(2, WAIT) >> final(1, QUESTION)
+    book = listening().after(1_592) << Say(2, WAIT, waited=True) >> final(1, QUESTION)
     book.after(2_199).idle()
     book.after(1) << Cancel(2, 0) << Respond(1, (Turn(QUESTION, ""),))
 
@@ -290,7 +290,7 @@ def test_a_voice_that_stalls_takes_nobody_with_it() -> None:
 def test_words_that_never_come_are_said_not_to_have() -> None:
     book = beside() >> ReplyDone(2)
     book.after(1_000) >> Played(2, 1_000)
-    book.after(2_200) << Say(3, STILL)
+    book.after(2_200) << Say(3, STILL, waited=True)
     (book >> answered(3, STILL, 1_000)).plays(50)
     book.after(1_000) >> Played(3, 1_000)
     book.after(8_000 - 1_592 - 2 * 1_000 - 2_200 - 1).idle()
@@ -302,7 +302,7 @@ def test_words_that_never_come_are_said_not_to_have() -> None:
 def test_what_was_said_of_the_words_is_said_again_of_the_answer_and_no_more() -> None:
     book = beside() >> ReplyDone(2)
     book.after(1_000) >> Played(2, 1_000)
-    book.after(2_200) << Say(3, STILL)
+    book.after(2_200) << Say(3, STILL, waited=True)
     (book >> answered(3, STILL, 20)).plays(1) >> Played(3, 20) >> final(1, QUESTION) << Respond
     book.after(2_200) << Fill(1, STILL)
     book.after(2_200) << Cancel(1, 0) << Say(4, NOTICES.apology)
@@ -310,7 +310,7 @@ def test_what_was_said_of_the_words_is_said_again_of_the_answer_and_no_more() ->
 
 @pytest.mark.parametrize("sounds", [True, False])
 def test_a_cough_that_was_asked_to_wait_is_told_why(sounds: bool) -> None:
-    book = beside() if sounds else listening().after(1_592) << Say(2, WAIT)
+    book = beside() if sounds else listening().after(1_592) << Say(2, WAIT, waited=True)
     book >> final(1, "")
     book.idle()
     if not sounds:
@@ -325,7 +325,8 @@ def test_a_recogniser_that_fails_meanwhile() -> None:
 
 
 def test_a_voice_that_fails_takes_nobody_with_it() -> None:
-    book = listening().after(1_592) << Say(2, WAIT) >> EngineFailed(2, "503") << Cancel(2, 0)
+    book = listening().after(1_592) << Say(2, WAIT, waited=True)
+    book >> EngineFailed(2, "503") << Cancel(2, 0)
     assert book.call.phase is Phase.TRANSCRIBING
     book >> final(1, QUESTION) << Respond
 
@@ -353,7 +354,7 @@ def test_who_asked_is_owed_a_reply_whatever_became_of_the_words() -> None:
     manual = Rules(answers=False, endpointing=Endpointing(manual=True))
     book = Playbook(manual) >> Connected() >> says(320) >> Committed() << EndUtterance(1)
     book >> Asked(tag=7)
-    book.after(2_200) << Say(2, WAIT)
+    book.after(2_200) << Say(2, WAIT, waited=True)
     (book >> answered(2, WAIT, 100)).plays(5) >> final(1, "") >> Played(2, 100)
     book << Respond
     assert book.did(ReplyStarted)[-1].tag == 7

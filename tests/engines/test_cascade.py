@@ -281,6 +281,49 @@ async def test_a_notice_needs_no_dialogue() -> None:
     assert events[0] == ReplyText(4, "One minute left.") and events[-1] == ReplyDone(4)
 
 
+class Hurrying(Trio):
+    """A voice that can be told that it is waited for."""
+
+    hurried = 0
+
+    def hurry(self) -> None:
+        self.hurried += 1
+        self.stuck.set()
+
+
+@pytest.mark.parametrize(
+    ("said", "hurried"),
+    [(Say(1, "Goodbye."), 0), (Say(1, "So.", filler=True), 1), (Say(1, "So.", waited=True), 1)],
+)
+async def test_what_was_waited_for_is_said_by_whoever_begins_soon(said: Say, hurried: int) -> None:
+    trio = Hurrying([])
+    await converse(trio, said, until=ReplyDone)
+    assert trio.hurried == hurried
+
+
+async def test_a_voice_is_hurried_when_its_listener_has_waited_for_long() -> None:
+    trio = Hurrying(["This is stuck. "])
+    asked = asyncio.Event()
+
+    async def commands() -> AsyncIterator[Command]:
+        yield Respond(1, (Turn("", ""),))
+        while not trio.spoken:
+            await asyncio.sleep(0)
+        yield Fill(1, "One moment.")
+        await asked.wait()
+
+    async def emit(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, ReplyDone):
+            asked.set()
+
+    events = list[Event]()
+    async with asyncio.timeout(PATIENCE_S):
+        await Cascade(trio, EngineSettings()).converse(commands(), emit)
+    assert trio.hurried == 1
+    assert [each.text for each in events if isinstance(each, ReplyText)] == ["This is stuck."]
+
+
 async def test_cancelling_closes_the_engines() -> None:
     trio = Trio(["This is stuck. "])
     started, commands = asyncio.Event(), asyncio.Queue[Command]()

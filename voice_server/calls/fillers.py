@@ -82,7 +82,7 @@ def _say_beside(floor: Floor, text: str) -> None:
     waiting, ends_ms = floor.open, floor.phase_ends_ms
     if not waiting.user:
         ends_ms = waiting.marks.endpoint_ms + floor.rules.wordless_ms_max
-    floor.begin_notice(text)
+    floor.begin_notice(text, waited=True)
     floor.open.filler = True
     floor.challenger = waiting
     floor.enter(Phase.CHALLENGED, 0)

@@ -173,11 +173,11 @@ class Floor:
         text, self.notice = self.notice, ""
         self.begin_notice(text)
 
-    def begin_notice(self, text: str) -> None:
+    def begin_notice(self, text: str, *, waited: bool = False) -> None:
         self.open = OpenTurn(self.next_number(), notice=True)
         self.open.reply.speaks = self.settings.speaks
         self._await_reply()
-        self.do(Say(self.open.number, text))
+        self.do(Say(self.open.number, text, waited=waited))
 
     def _await_reply(self, tag: int = 0) -> None:
         self.open.replying = self.open.answered = True

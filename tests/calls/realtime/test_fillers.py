@@ -70,7 +70,7 @@ def test_who_is_not_understood_yet_gets_a_response_of_its_own() -> None:
         talk.now_ms += 32
         talk.happen(frame)
     talk.after(1_592)
-    assert talk.commands[-1] == Say(2, WAIT)
+    assert talk.commands[-1] == Say(2, WAIT, waited=True)
     talk.happen(ReplyText(2, WAIT), ReplyAudio(2, OpusFrame(b"x")), ReplyDone(2))
     assert transcript(talk) == WAIT and talk.response["status"] == "completed"
     talk.happen(Transcribed(1, Transcript("Hello", final=True)), ev.Played(2, 20))
